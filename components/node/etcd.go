@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+// newEtcdCommand runs etcd from one YAML file of upstream's own format until
+// SIGTERM or SIGINT. systemd is told READY when the member serves clients.
+func newEtcdCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:          "etcd --config-file FILE",
+		Short:        "Run one etcd member",
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE:         func(*cobra.Command, []string) error { return runEtcd(file) },
+	}
+	cmd.Flags().StringVar(&file, "config-file", "/etc/provision/etcd.yaml", "etcd configuration, in etcd's own YAML")
+	return cmd
+}
+
+func runEtcd(file string) error {
+	config, err := embed.ConfigFromFile(file)
+	if err != nil {
+		return fmt.Errorf("etcd: %s: %w", file, err)
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+
+	etcd, err := embed.StartEtcd(config)
+	if err != nil {
+		return fmt.Errorf("etcd: start: %w", err)
+	}
+	defer etcd.Close()
+
+	select {
+	case <-etcd.Server.ReadyNotify():
+	case <-etcd.Server.StopNotify():
+		return fmt.Errorf("etcd: stopped before it was ready")
+	case err := <-etcd.Err():
+		return fmt.Errorf("etcd: %w", err)
+	case <-stop:
+		etcd.Server.Stop()
+		return nil
+	}
+	// Not under systemd there is nobody to tell, which is no error.
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		return fmt.Errorf("etcd: tell systemd: %w", err)
+	}
+	select {
+	case err := <-etcd.Err():
+		return fmt.Errorf("etcd: %w", err)
+	case <-etcd.Server.StopNotify():
+		return fmt.Errorf("etcd: the member stopped by itself")
+	case <-stop:
+		etcd.Server.Stop()
+		return nil
+	}
+}
