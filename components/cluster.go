@@ -1,0 +1,120 @@
+package components
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Role is what a machine is in the cluster.
+type Role string
+
+// The roles. A master runs everything that a worker does, and more.
+const (
+	Master Role = "master"
+	Worker Role = "worker"
+)
+
+// Cluster is what is wanted, complete: every default filled in, every name and
+// number checked. It is made from the cluster file by provisioner/config and
+// provisioner/plan, and holds no secret.
+type Cluster struct {
+	Name    string
+	Version string // of Kubernetes, without a leading v: "1.36.3"
+	Bundle  Bundle
+	Network Network
+	Overlay Overlay
+	Detect  time.Duration // a dead machine is noticed after this; whole seconds
+	Evict   time.Duration // and its pods are replaced this much later; whole seconds
+	// Machines in the order of the file. The first master is where secrets are born.
+	Machines []MachineSpec
+}
+
+// Network is the cluster's address plan.
+type Network struct {
+	Pods     netip.Prefix // every node owns one /NodeMask of it
+	NodeMask int
+	Services netip.Prefix
+	Domain   string // "cluster.local"
+}
+
+// Overlay is how pods of different machines reach each other.
+type Overlay struct {
+	Mode string // "auto", "kernel" or "userspace"
+	Port int    // UDP, WireGuard's
+	MTU  int    // 0: from the route
+}
+
+// MachineSpec is one machine as wanted.
+type MachineSpec struct {
+	Name    string // its Node's name as well
+	Role    Role
+	Address netip.Addr // where the other machines reach it; on one of its links
+	Labels  map[string]string
+	Taints  []Taint // in the file's order; nil on a master means upstream's control-plane taint
+}
+
+// Taint is a Node's taint.
+type Taint struct {
+	Key, Value, Effect string
+}
+
+// Bundle is what the chosen bundle holds, from its manifest.
+type Bundle struct {
+	ID     string            // "1.36.3-0123456789ab": version and the manifest's sum, the folder's name under Root
+	Files  map[string]string // SHA-256 (hex) of each file by its name in the bundle
+	Images []Image
+}
+
+// Image is one image archive of the bundle.
+type Image struct {
+	Name string // reference: "provision.internal/pause:3.10"
+	File string // its name in the bundle: "images/pause.tar"
+}
+
+// Masters returns the machines with that role, in order.
+func (c Cluster) Masters() []MachineSpec {
+	var masters []MachineSpec
+	for _, m := range c.Machines {
+		if m.Role == Master {
+			masters = append(masters, m)
+		}
+	}
+	return masters
+}
+
+// Image returns the reference of a bundled image by its archive's base name
+// without ".tar" ("pause"), or "" where the bundle has none.
+func (c Cluster) Image(name string) string {
+	for _, image := range c.Bundle.Images {
+		if image.File == "images/"+name+".tar" {
+			return image.Name
+		}
+	}
+	return ""
+}
+
+// ServiceAddress returns the n-th address of the service range: 1 is the API's,
+// 10 is DNS's.
+func (n Network) ServiceAddress(index int) netip.Addr {
+	addr := n.Services.Masked().Addr()
+	for range index {
+		addr = addr.Next()
+	}
+	return addr
+}
+
+// NodeAPI is the one address, the same on every machine and local to it, at
+// which pods find their machine's API balancer. It is neither loopback nor
+// link-local, which an EndpointSlice may not hold; 192.0.0.0/24 is set aside
+// by RFC 6890 and routed nowhere.
+var NodeAPI = netip.MustParseAddr("192.0.0.11")
+
+// Ports that a machine needs.
+const (
+	PortAPI        = 6443
+	PortEtcdClient = 2379
+	PortEtcdPeer   = 2380
+	PortKubelet    = 10250
+	PortWireGuard  = 51820 // UDP, the default
+	PortBalancer   = 6444  // on loopback and NodeAPI
+)

@@ -1,0 +1,98 @@
+package components
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Facts is what one machine is, as it said itself. Sizes were bounded and names
+// checked on the way in; the values are still a machine's word.
+type Facts struct {
+	Hostname  string
+	MachineID string
+	BootID    string
+	OS        OS
+	Arch      string // Go's name: "amd64"
+	Kernel    string // release: "6.1.0-30-cloud-amd64"
+	Systemd   int    // version; 0: PID 1 is something else
+	Cgroup    int    // 1 or 2; hybrid is 1
+	CPUs      int
+	Memory    uint64 // bytes
+	DiskFree  uint64 // bytes free below /var/lib
+	ClockSkew time.Duration
+	SELinux   string // "", "permissive" or "enforcing"
+
+	Addresses    []netip.Prefix  // of every link, loopback left out
+	DefaultRoute bool            // IPv4
+	Modules      map[string]bool // of those asked for: built in, loaded or loadable
+	ResolvConf   string          // the file with the real upstream servers; "" where none is usable
+	LowerOOM     bool            // a process's OOM score can be lowered
+	Listening    []Listener
+	Foreign      []string // sentences about bad neighbours ("k3s is installed")
+
+	// What is there of ours. Files holds every file below Etc and State/stamps,
+	// every unit of ours, and every other file an action may write.
+	Bundles      []string            // folder names below Root whose unpacking finished
+	Agents       map[string]bool     // paths of agents present
+	BundleSums   map[string]bool     // SHA-256 (hex) of every file in those bundles
+	Files        map[string]FileFact // by path
+	Units        map[string]UnitFact // by name, ours only
+	Sysctls      map[string]string   // by dotted name, of those asked for
+	Certificates map[string]CertFact // by leaf name, from the agent, where there is one
+	Journaled    map[Touch]bool
+	Generation   uint64 // the highest lock generation the machine has seen
+}
+
+// OS is from os-release.
+type OS struct {
+	ID, VersionID, Pretty string
+}
+
+// Listener is one listening socket.
+type Listener struct {
+	Proto   string // "tcp" or "udp"
+	Addr    netip.AddrPort
+	Process string // its name, where known
+}
+
+// FileFact is what is known of a file's content without fetching it.
+type FileFact struct {
+	SHA256 string // hex
+	Mode   uint32 // permission bits
+}
+
+// UnitFact is a unit's state.
+type UnitFact struct {
+	Active  string // "active", "inactive", "failed", "activating", ...
+	Enabled bool
+	Started time.Time // zero where it is not running
+	Stale   bool      // a file of it or its configuration is newer than the process
+}
+
+// CertFact is what a certificate says of itself.
+type CertFact struct {
+	CommonName    string
+	Organizations []string
+	Names         []string // DNS names and IP addresses, sorted
+	Authority     string   // SHA-256 (hex) of the issuing certificate it verifies against, or ""
+	NotBefore     time.Time
+	NotAfter      time.Time
+}
+
+// ClusterFacts is what the API says, where there is one.
+type ClusterFacts struct {
+	Reachable bool
+	Problem   string // why not
+	Nodes     map[string]NodeFact
+	Applied   map[string]string // name of an addon -> SHA-256 of the manifests last applied
+}
+
+// NodeFact is one Node.
+type NodeFact struct {
+	Ready    bool
+	Labels   map[string]string
+	Taints   []Taint
+	Addr     string // InternalIP
+	PodCIDRs []string
+	Version  string // kubelet's
+}
