@@ -25,6 +25,8 @@ type Cluster struct {
 	Overlay Overlay
 	Detect  time.Duration // a dead machine is noticed after this; whole seconds
 	Evict   time.Duration // and its pods are replaced this much later; whole seconds
+	// Lifetime is how long the machines' certificates live; 0 is a year.
+	Lifetime time.Duration
 	// Machines in the order of the file. The first master is where secrets are born.
 	Machines []MachineSpec
 }
