@@ -1,0 +1,96 @@
+# Looks at a machine and changes nothing. Runs on sh's standard input, as root, with
+#   $1 the sysctls to read, $2 the modules to look for, $3 files to sum besides ours (each list separated by spaces)
+# and prints records, one a line: a keyword, then fields separated by single spaces; the last field may hold spaces.
+LC_ALL=C; export LC_ALL
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH
+set -f
+# cat, not read: the shell reads byte by byte, and a sysctl answers only the first read.
+first() { cat "$1" 2>/dev/null | head -n 1; }
+
+echo "now $(date +%s.%N)"
+echo "hostname $(uname -n)"
+echo "machine-id $(first /etc/machine-id)"
+echo "boot-id $(first /proc/sys/kernel/random/boot_id)"
+echo "kernel $(uname -r)"
+echo "arch $(uname -m)"
+if [ -r /etc/os-release ]; then
+  ( . /etc/os-release; echo "os-id $ID"; echo "os-version $VERSION_ID"; echo "os-pretty $PRETTY_NAME" )
+fi
+[ -d /run/systemd/system ] && echo "systemd $(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
+if [ "$(stat -fc %T /sys/fs/cgroup 2>/dev/null)" = cgroup2fs ]; then echo "cgroup 2"; else echo "cgroup 1"; fi
+echo "cpus $(grep -c ^processor /proc/cpuinfo)"
+echo "memory $(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
+echo "disk-free $(df -Pk /var/lib | awk 'NR==2 {print $4}')"
+[ -r /sys/fs/selinux/enforce ] && { [ "$(first /sys/fs/selinux/enforce)" = 1 ] && echo "selinux enforcing" || echo "selinux permissive"; }
+ip -o addr show 2>/dev/null | awk '$2 != "lo" {print "address " $2 " " $4}'
+ip -4 route show default 2>/dev/null | grep -q . && echo "default-route yes"
+
+# A process may always raise its score; lowering it needs CAP_SYS_RESOURCE, which nested machines lack.
+( echo -1 >/proc/self/oom_score_adj ) 2>/dev/null && echo "lower-oom yes"
+
+for f in /run/systemd/resolve/resolv.conf /etc/resolv.conf; do
+  [ -r "$f" ] && grep -q '^nameserver' "$f" && ! grep -Eq '^nameserver[[:space:]]+(127\.|::1)' "$f" && { echo "resolv-conf $f"; break; }
+done
+
+for name in $1; do
+  f=/proc/sys/$(printf '%s' "$name" | tr . /)
+  [ -r "$f" ] && echo "sysctl $name $(first "$f")"
+done
+
+modules=/lib/modules/$(uname -r)
+for name in $2; do
+  if [ -d "/sys/module/$name" ] || grep -qs "/$name\.ko" "$modules/modules.builtin" "$modules/modules.dep"; then echo "module $name"; fi
+done
+
+# Ours. Private keys are not summed: nothing needs it.
+set +f
+for dir in /opt/provision/*/; do
+  [ -f "$dir/manifest.json" ] || continue
+  name=$(basename "$dir")
+  case $name in .*|*.tmp*) continue ;; esac
+  echo "bundle $name"
+  tr ',{' '\n\n' <"$dir/manifest.json" | sed -n 's/.*"sha256": *"\([0-9a-f]\{64\}\)".*/bundle-sum \1/p'
+done
+for agent in /opt/provision/agent-*/agent; do [ -x "$agent" ] && echo "agent $agent" && agent_found=$agent; done
+sum() {
+  xargs -r sha256sum 2>/dev/null | sed -n 's/^\([0-9a-f]\{64\}\)  /file-sum \1 /p'
+}
+mode() { xargs -r stat -c 'file-mode %a %n' 2>/dev/null; }
+ours() {
+  find /etc/provision /var/lib/provision/stamps -type f ! -name '*.key' ! -name 'encryption.yaml' 2>/dev/null
+  find /etc/systemd/system -maxdepth 1 -type f -name 'provision*' 2>/dev/null
+  for f in $extra; do [ -f "$f" ] && echo "$f"; done
+}
+extra=$3
+ours | sum
+ours | mode
+set -f
+units=$(ls /etc/systemd/system 2>/dev/null | grep '^provision-.*\.service$')
+if [ -n "$units" ]; then
+  # A unit's file and its process both carry PROVISION_SUM, the sum of all that the process was to read.
+  systemctl show -p Id,ActiveState,UnitFileState,MainPID $units 2>/dev/null | awk -F= '
+    function out() { if (id != "") print id, active, (enabled == "" ? "-" : enabled), pid; id = "" }
+    $1 == "Id" {id = $2} $1 == "ActiveState" {active = $2} $1 == "UnitFileState" {enabled = $2} $1 == "MainPID" {pid = $2}
+    $0 == "" {out()} END {out()}' |
+  while read -r id active enabled pid; do
+    runs=; [ "$pid" != 0 ] && runs=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^PROVISION_SUM=//p' | head -n 1)
+    wants=$(sed -n 's/^Environment=PROVISION_SUM=//p' "/etc/systemd/system/$id" 2>/dev/null | head -n 1)
+    echo "unit $id $active $enabled ${runs:--} ${wants:--}"
+  done
+fi
+[ -d /etc/provision/pki ] && [ -n "$agent_found" ] && echo "certificates $("$agent_found" certificates list --dir /etc/provision/pki 2>/dev/null | tr -d '\n')"
+[ -f /var/lib/provision/lock/generation ] && echo "generation $(first /var/lib/provision/lock/generation)"
+set +f
+for f in /var/lib/provision/journal/*.json; do [ -f "$f" ] && echo "journal $(tr -d '\n' <"$f" | base64 | tr -d '\n')"; done
+
+# Neighbours.
+for proto in tcp tcp6 udp udp6; do
+  [ -r /proc/net/$proto ] && awk -v p=$proto 'NR > 1 && ((p ~ /tcp/ && $4 == "0A") || (p ~ /udp/ && $4 == "07")) {print "listen " p " " $2 " " $10}' /proc/net/$proto
+done
+[ -x /usr/local/bin/k3s ] && echo "foreign k3s is installed (/usr/local/bin/k3s)"
+[ -d /etc/rancher/rke2 ] && echo "foreign rke2 is configured (/etc/rancher/rke2)"
+[ -f /etc/kubernetes/kubelet.conf ] && echo "foreign kubeadm has set this machine up (/etc/kubernetes/kubelet.conf)"
+[ -d /var/lib/k0s ] && echo "foreign k0s is installed (/var/lib/k0s)"
+systemctl is-active -q kubelet 2>/dev/null && echo "foreign a kubelet.service is running"
+[ ! -d /opt/provision ] && [ -n "$(ls -A /var/lib/kubelet 2>/dev/null)" ] && echo "foreign /var/lib/kubelet is not empty and not ours"
+echo "end"

@@ -1,0 +1,156 @@
+package facts
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"provision/components"
+	"provision/components/journal"
+)
+
+// maxRecords bounds what a machine can make us keep; a big one has a few hundred.
+const maxRecords = 20000
+
+// parse reads the script's records. A record it does not know is an error: it
+// would be a script and a parser that disagree, or a machine that plays games.
+func parse(out []byte) (components.Facts, time.Time, error) {
+	p := parser{facts: components.Facts{
+		Modules:      map[string]bool{},
+		Agents:       map[string]bool{},
+		BundleSums:   map[string]bool{},
+		Files:        map[string]components.FileFact{},
+		Units:        map[string]components.UnitFact{},
+		Sysctls:      map[string]string{},
+		Certificates: map[string]components.CertFact{},
+		Journaled:    map[components.Touch]bool{},
+	}}
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	lines.Buffer(nil, 4<<20)
+	count := 0
+	for lines.Scan() {
+		if count++; count > maxRecords {
+			return components.Facts{}, time.Time{}, fmt.Errorf("more than %d records", maxRecords)
+		}
+		word, rest, _ := strings.Cut(lines.Text(), " ")
+		if word == "end" {
+			p.finish()
+			return p.facts, p.now, nil
+		}
+		read, ok := records[word]
+		if !ok {
+			return components.Facts{}, time.Time{}, fmt.Errorf("unknown record %q", shorten(word))
+		}
+		if err := read(&p, rest); err != nil {
+			return components.Facts{}, time.Time{}, fmt.Errorf("%s %q: %w", word, shorten(rest), err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return components.Facts{}, time.Time{}, err
+	}
+	return components.Facts{}, time.Time{}, errors.New("the answer ends early")
+}
+
+func shorten(s string) string {
+	if len(s) > 60 {
+		return s[:60] + "..."
+	}
+	return s
+}
+
+type parser struct {
+	facts    components.Facts
+	now      time.Time
+	journals []journal.File
+}
+
+func (p *parser) finish() {
+	for _, entry := range journal.Merge(p.journals) {
+		p.facts.Journaled[components.Touch{Kind: components.Kind(entry.Kind), Name: entry.Name}] = true
+	}
+}
+
+// records says how each record is read.
+var records = map[string]func(p *parser, rest string) error{
+	"now": func(p *parser, rest string) error {
+		seconds, err := strconv.ParseFloat(rest, 64)
+		p.now = time.UnixMicro(int64(seconds * 1e6))
+		return err
+	},
+	"hostname":      text(func(f *components.Facts) *string { return &f.Hostname }),
+	"machine-id":    text(func(f *components.Facts) *string { return &f.MachineID }),
+	"boot-id":       text(func(f *components.Facts) *string { return &f.BootID }),
+	"kernel":        text(func(f *components.Facts) *string { return &f.Kernel }),
+	"os-id":         text(func(f *components.Facts) *string { return &f.OS.ID }),
+	"os-version":    text(func(f *components.Facts) *string { return &f.OS.VersionID }),
+	"os-pretty":     text(func(f *components.Facts) *string { return &f.OS.Pretty }),
+	"selinux":       text(func(f *components.Facts) *string { return &f.SELinux }),
+	"resolv-conf":   text(func(f *components.Facts) *string { return &f.ResolvConf }),
+	"systemd":       number(func(f *components.Facts) *int { return &f.Systemd }),
+	"cgroup":        number(func(f *components.Facts) *int { return &f.Cgroup }),
+	"cpus":          number(func(f *components.Facts) *int { return &f.CPUs }),
+	"memory":        kibibytes(func(f *components.Facts) *uint64 { return &f.Memory }),
+	"disk-free":     kibibytes(func(f *components.Facts) *uint64 { return &f.DiskFree }),
+	"default-route": func(p *parser, _ string) error { p.facts.DefaultRoute = true; return nil },
+	"lower-oom":     func(p *parser, _ string) error { p.facts.LowerOOM = true; return nil },
+	"module":        func(p *parser, rest string) error { p.facts.Modules[rest] = true; return nil },
+	"agent":         func(p *parser, rest string) error { p.facts.Agents[rest] = true; return nil },
+	"bundle-sum":    func(p *parser, rest string) error { p.facts.BundleSums[rest] = true; return nil },
+	"bundle":        func(p *parser, rest string) error { p.facts.Bundles = append(p.facts.Bundles, rest); return nil },
+	"foreign":       func(p *parser, rest string) error { p.facts.Foreign = append(p.facts.Foreign, rest); return nil },
+	"arch":          readArch,
+	"address":       readAddress,
+	"sysctl":        readSysctl,
+	"file-sum":      readFileSum,
+	"file-mode":     readFileMode,
+	"unit":          readUnit,
+	"listen":        readListener,
+	"generation": func(p *parser, rest string) (err error) {
+		p.facts.Generation, err = strconv.ParseUint(rest, 10, 64)
+		return err
+	},
+	"certificates": func(p *parser, rest string) error {
+		if rest == "" {
+			return nil // an agent that cannot say is an agent without certificates
+		}
+		return json.Unmarshal([]byte(rest), &p.facts.Certificates)
+	},
+	"journal": func(p *parser, rest string) error {
+		data, err := base64.StdEncoding.DecodeString(rest)
+		if err != nil {
+			return err
+		}
+		file, err := journal.Decode(data)
+		p.journals = append(p.journals, file)
+		return err
+	},
+}
+
+func text(field func(*components.Facts) *string) func(*parser, string) error {
+	return func(p *parser, rest string) error {
+		*field(&p.facts) = rest
+		return nil
+	}
+}
+
+func number(field func(*components.Facts) *int) func(*parser, string) error {
+	return func(p *parser, rest string) error {
+		n, err := strconv.Atoi(rest)
+		*field(&p.facts) = n
+		return err
+	}
+}
+
+func kibibytes(field func(*components.Facts) *uint64) func(*parser, string) error {
+	return func(p *parser, rest string) error {
+		n, err := strconv.ParseUint(rest, 10, 50)
+		*field(&p.facts) = n << 10
+		return err
+	}
+}

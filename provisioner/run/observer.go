@@ -1,0 +1,43 @@
+package run
+
+import "time"
+
+// Observer is told what happens, from several goroutines at once.
+type Observer interface {
+	Observe(Event)
+}
+
+// Kind says what an Event reports.
+type Kind string
+
+// The kinds of events, in the order in which a run brings them.
+const (
+	LockHeld     Kind = "lock"
+	PhaseStart   Kind = "phase-start"
+	StageStart   Kind = "stage-start"
+	ActionStart  Kind = "action-start"
+	ActionDone   Kind = "action-done"
+	ActionFailed Kind = "action-failed"
+	StageDone    Kind = "stage-done"
+	PhaseDone    Kind = "phase-done"
+)
+
+// Event is one thing that happened. Fields that do not apply are empty.
+type Event struct {
+	Time      time.Time
+	Kind      Kind
+	Phase     string
+	Stage     string
+	Machine   string
+	Component string
+	Action    string
+	Took      time.Duration
+	Err       error
+}
+
+func (r *runner) tell(e Event) {
+	if r.env.Observer != nil {
+		e.Time = time.Now()
+		r.env.Observer.Observe(e)
+	}
+}

@@ -1,0 +1,198 @@
+// Package run carries a plan out: phases in order, stages as barriers, machines
+// side by side. It keeps the journal, holds the cluster's lock, and looks again
+// between phases. It decides nothing (that is plan's) and prints nothing (that
+// is view's, through the Observer).
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"provision/components"
+	"provision/provisioner/plan"
+)
+
+// Env is what a run works with.
+type Env struct {
+	// Machine returns the connection to a machine of the plan.
+	Machine func(name string) (components.Machine, error)
+	Site    components.Site
+	// Masters are the machines that keep the lock, in the file's order.
+	Masters []string
+	Agent   string // path of the agent's binary on every machine
+	Owner   string // who runs this, for whoever finds the lock taken
+	Reason  string // what for: "up"
+	// Replan looks at the machines and plans again.
+	Replan   func(ctx context.Context) (plan.Plan, error)
+	Observer Observer
+	// Grace is how long the action at hand may go on when ctx is cancelled; 0 is 10 s.
+	Grace time.Duration
+}
+
+// Early marks an action that may happen before the lock is held, because it
+// puts something named by its content where nothing reads it yet.
+type Early interface{ Early() bool }
+
+// Apply carries out p, and what is left of it as replanned after each phase.
+//
+// A machine whose action failed runs nothing after it; its neighbours finish
+// their part of the stage. A failed worker is then left out, a failed master
+// stops the run. The error joins one error for each failed machine.
+func Apply(ctx context.Context, p plan.Plan, env Env) (err error) {
+	r := &runner{env: env, announced: announce(p), failed: map[string]error{}}
+	hard, stop := outlive(ctx, env.Grace)
+	defer stop()
+	r.soft, r.hard = ctx, hard
+
+	var lock *Lock
+	defer func() {
+		if lock != nil {
+			err = errors.Join(err, lock.Release())
+		}
+	}()
+	for !p.Empty() {
+		if lock == nil && !early(p.Phases[0]) {
+			if lock, err = Acquire(ctx, env); err != nil {
+				return errors.Join(r.failures(), err)
+			}
+			r.lock = lock
+		}
+		phase := p.Phases[0]
+		if err := r.phase(phase); err != nil {
+			return err
+		}
+		if len(p.Phases) == 1 {
+			break
+		}
+		if p, err = env.Replan(ctx); err != nil {
+			return errors.Join(r.failures(), fmt.Errorf("look again after %s: %w", phase.Name, err))
+		}
+		if p, err = r.rest(p, phase.Name); err != nil {
+			return errors.Join(r.failures(), err)
+		}
+	}
+	return r.failures()
+}
+
+type runner struct {
+	env       Env
+	soft      context.Context // no new action once it is done
+	hard      context.Context // ends the action at hand
+	lock      *Lock
+	announced map[announcement]bool
+	failed    map[string]error // by machine
+}
+
+func (r *runner) failures() error {
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(r.failed)) {
+		all = append(all, r.failed[name])
+	}
+	return errors.Join(all...)
+}
+
+// phase runs the stages of one phase and says whether the run may go on.
+func (r *runner) phase(phase plan.Phase) error {
+	start := time.Now()
+	r.tell(Event{Kind: PhaseStart, Phase: phase.Name})
+	for _, stage := range phase.Stages {
+		r.stage(phase.Name, stage)
+		if err := context.Cause(r.soft); err != nil {
+			return errors.Join(r.failures(), fmt.Errorf("stopped after %s of %s: %w", stage.Name, phase.Name, err))
+		}
+		for _, master := range r.env.Masters {
+			if r.failed[master] != nil {
+				return r.failures()
+			}
+		}
+	}
+	r.tell(Event{Kind: PhaseDone, Phase: phase.Name, Took: time.Since(start)})
+	return nil
+}
+
+// announcement is what a plan says it will do, without the particulars that
+// only the run itself can settle.
+type announcement struct {
+	machine, component, verb string
+}
+
+func announce(p plan.Plan) map[announcement]bool {
+	all := map[announcement]bool{}
+	for _, phase := range p.Phases {
+		for _, stage := range phase.Stages {
+			for _, job := range stage.Jobs {
+				for _, action := range job.Actions {
+					all[announcement{job.Machine, action.Component(), fmt.Sprintf("%T", action)}] = true
+				}
+			}
+		}
+	}
+	return all
+}
+
+// rest returns what is left of a plan made after the phase done: without the
+// failed machines, and only if it holds nothing that was not announced.
+func (r *runner) rest(p plan.Plan, done string) (plan.Plan, error) {
+	var rest plan.Plan
+	for _, phase := range p.Phases {
+		kept := plan.Phase{Name: phase.Name}
+		for _, stage := range phase.Stages {
+			left := plan.Stage{Name: stage.Name}
+			for _, job := range stage.Jobs {
+				if r.failed[job.Machine] != nil {
+					continue
+				}
+				for _, action := range job.Actions {
+					if phase.Name == done {
+						return plan.Plan{}, fmt.Errorf("%s: %s: did not last: it was done and is to be done again", job.Machine, action)
+					}
+					if !r.announced[announcement{job.Machine, action.Component(), fmt.Sprintf("%T", action)}] {
+						return plan.Plan{}, fmt.Errorf("%s: %s: was not in the plan; run again to see it and agree to it", job.Machine, action)
+					}
+				}
+				left.Jobs = append(left.Jobs, job)
+			}
+			if len(left.Jobs) > 0 {
+				kept.Stages = append(kept.Stages, left)
+			}
+		}
+		if len(kept.Stages) > 0 {
+			rest.Phases = append(rest.Phases, kept)
+		}
+	}
+	return rest, nil
+}
+
+func early(phase plan.Phase) bool {
+	for _, stage := range phase.Stages {
+		for _, job := range stage.Jobs {
+			for _, action := range job.Actions {
+				if e, ok := action.(Early); !ok || !e.Early() {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// outlive returns a context that ends some time after ctx does, so that an
+// action is not torn in two by an interrupt.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	if grace == 0 {
+		grace = 10 * time.Second
+	}
+	hard, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-hard.Done():
+		case <-time.After(grace):
+			cancel(context.Cause(ctx))
+		}
+	})
+	return hard, func() { stop(); cancel(context.Canceled) }
+}
