@@ -1,0 +1,113 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"provision/components"
+)
+
+// Inventory is the ConfigMap in kube-system in which components/addons notes
+// what it applied: each key is AppliedPrefix and an addon's name, its value the
+// SHA-256 (hex) of the manifests.
+const (
+	Inventory     = "provision-inventory"
+	AppliedPrefix = "applied."
+)
+
+// Facts asks the cluster what it holds. It does not fail: where the server gives
+// no answer, Reachable is false and Problem says why.
+func (c *Client) Facts(ctx context.Context) components.ClusterFacts {
+	var facts components.ClusterFacts
+	var group errgroup.Group
+	group.Go(func() (err error) {
+		facts.Nodes, err = c.nodes(ctx)
+		return err
+	})
+	group.Go(func() (err error) {
+		facts.Applied, err = c.applied(ctx)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return components.ClusterFacts{Problem: fmt.Sprintf("%s: %v", c.Master(), err)}
+	}
+	facts.Reachable = true
+	return facts
+}
+
+func (c *Client) nodes(ctx context.Context) (map[string]components.NodeFact, error) {
+	data, err := c.Do(ctx, http.MethodGet, "/api/v1/nodes", "", nil)
+	if err != nil {
+		return nil, err
+	}
+	// Only what is needed: a Node's list of images would be most of the work.
+	var list struct {
+		Items []struct {
+			Metadata struct {
+				Name   string
+				Labels map[string]string
+			}
+			Spec struct {
+				PodCIDRs []string
+				Taints   []components.Taint
+			}
+			Status struct {
+				Conditions []struct{ Type, Status string }
+				Addresses  []struct{ Type, Address string }
+				NodeInfo   struct{ KubeletVersion string }
+			}
+		}
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("the list of nodes: %w", err)
+	}
+	nodes := map[string]components.NodeFact{}
+	for _, item := range list.Items {
+		node := components.NodeFact{
+			Labels:   item.Metadata.Labels,
+			Taints:   item.Spec.Taints,
+			PodCIDRs: item.Spec.PodCIDRs,
+			Version:  item.Status.NodeInfo.KubeletVersion,
+		}
+		for _, condition := range item.Status.Conditions {
+			if condition.Type == "Ready" {
+				node.Ready = condition.Status == "True"
+			}
+		}
+		for _, address := range item.Status.Addresses {
+			if address.Type == "InternalIP" && node.Addr == "" {
+				node.Addr = address.Address
+			}
+		}
+		nodes[item.Metadata.Name] = node
+	}
+	return nodes, nil
+}
+
+func (c *Client) applied(ctx context.Context) (map[string]string, error) {
+	applied := map[string]string{}
+	data, err := c.Do(ctx, http.MethodGet, "/api/v1/namespaces/kube-system/configmaps/"+Inventory, "", nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return applied, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var inventory struct{ Data map[string]string }
+	if err := json.Unmarshal(data, &inventory); err != nil {
+		return nil, fmt.Errorf("ConfigMap %s: %w", Inventory, err)
+	}
+	for key, sum := range inventory.Data {
+		if name, is := strings.CutPrefix(key, AppliedPrefix); is {
+			applied[name] = sum
+		}
+	}
+	return applied, nil
+}
