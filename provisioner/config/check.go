@@ -1,0 +1,129 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+// crossCheck finds what is wrong between parts that are right each by itself.
+// Parts that are wrong are zero here, and are passed over.
+func (l *loader) crossCheck(schema fileSchema, file *File, origins []origin) {
+	l.checkDuplicates(file.Machines, origins)
+	l.checkMasters(file.Machines, origins)
+	l.checkRanges(schema, file, origins)
+}
+
+func (l *loader) checkDuplicates(machines []Machine, origins []origin) {
+	names, addresses, hosts := map[string]int{}, map[netip.Addr]int{}, map[string]int{}
+	for i, m := range machines {
+		if first, twice := names[m.Name]; twice {
+			l.report(&origins[i].name, "Duplicate machine name", "Another machine is named %q (%s).", m.Name, line(origins[first].name))
+			continue
+		}
+		names[m.Name] = i
+		if m.Address.IsValid() {
+			if first, twice := addresses[m.Address]; twice {
+				l.report(&origins[i].address, "Duplicate machine address", "%s is the address of %s as well (%s).", m.Address, machines[first].Name, line(origins[first].address))
+				continue
+			}
+			addresses[m.Address] = i
+		}
+		if m.SSH.Host == "" {
+			continue
+		}
+		host := fmt.Sprint(m.SSH.Host, " ", m.SSH.Port, m.SSH.Bastions)
+		if first, twice := hosts[host]; twice {
+			l.report(&origins[i].host, "Duplicate SSH host", "%s port %d is where %s is reached as well (%s).", m.SSH.Host, m.SSH.Port, machines[first].Name, line(origins[first].host))
+			continue
+		}
+		hosts[host] = i
+	}
+}
+
+func line(r hcl.Range) string { return fmt.Sprintf("line %d", r.Start.Line) }
+
+func (l *loader) checkMasters(machines []Machine, origins []origin) {
+	if l.blind {
+		return
+	}
+	if len(machines) == 0 {
+		l.report(nil, "No machines", "The file needs at least one block such as: machine \"m1\" { address = \"192.168.56.11\" }")
+		return
+	}
+	masters := 0
+	for _, m := range machines {
+		if m.Role == Master {
+			masters++
+		}
+	}
+	if masters == 0 {
+		l.report(&origins[0].role, "No master", "A cluster needs at least one machine with role = \"master\".")
+	}
+	if masters > 0 && masters%2 == 0 {
+		l.warn(&origins[0].role, "Even number of masters", "%d masters survive the loss of %d, as %d do: the last one adds only work. Take an odd number.",
+			masters, (masters-1)/2, masters-1)
+	}
+}
+
+func (l *loader) checkRanges(schema fileSchema, file *File, origins []origin) {
+	block := &networkSchema{}
+	if schema.Cluster != nil && schema.Cluster.Network != nil {
+		block = schema.Cluster.Network
+	}
+	n := file.Cluster.Network
+	pods, services := l.rangeOf(block.Pods, schema), l.rangeOf(block.Services, schema)
+	if n.Pods.IsValid() && n.Services.IsValid() && n.Pods.Overlaps(n.Services) {
+		subject := services
+		if block.Services == nil {
+			subject = pods
+		}
+		l.report(subject, "Overlapping address ranges", "Pods have %s and Services %s: a cluster needs two ranges that share no address.", n.Pods, n.Services)
+	}
+	for i, m := range file.Machines {
+		if !m.Address.IsValid() {
+			continue
+		}
+		if n.Pods.Contains(m.Address) {
+			l.report(&origins[i].address, "Address inside pods", "%s lies in %s, which is for pods: give network.pods a range that no machine is in.", m.Address, n.Pods)
+		}
+		if n.Services.Contains(m.Address) {
+			l.report(&origins[i].address, "Address inside services", "%s lies in %s, which is for Services: give network.services a range that no machine is in.", m.Address, n.Services)
+		}
+	}
+	l.checkSubnets(pods, n, len(file.Machines))
+}
+
+// checkSubnets makes sure that every machine can own a subnet of the pods'.
+func (l *loader) checkSubnets(subject *hcl.Range, n Network, machines int) {
+	if !n.Pods.IsValid() {
+		return
+	}
+	bits := n.NodeMask - n.Pods.Bits()
+	switch {
+	case bits < 0:
+		l.report(subject, "Pod range too small", "%s is smaller than the /%d (network.node_mask) that each machine gets of it.", n.Pods, n.NodeMask)
+	case bits > 16:
+		l.report(subject, "Pod range too wide", "%s holds more than 65536 subnets of /%d, which is more than Kubernetes can hand out.", n.Pods, n.NodeMask)
+	case machines > 1<<bits:
+		l.report(subject, "Too many machines", "%s has room for %d machines with a /%d each, and the file has %d: take a wider network.pods or a longer network.node_mask.",
+			n.Pods, 1<<bits, n.NodeMask, machines)
+	}
+}
+
+// rangeOf returns the place of an attribute, or of the cluster block where the
+// file leaves it out.
+func (l *loader) rangeOf(attr *hcl.Attribute, schema fileSchema) *hcl.Range {
+	switch {
+	case attr != nil:
+		return attr.Expr.Range().Ptr()
+	case schema.Cluster != nil:
+		return &schema.Cluster.NameRange
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+// Package config reads a cluster file: HCL in, plain Go values out, with every
+// default filled in and every mistake found that can be found without asking a
+// machine. It knows nothing of machines, bundles or plans, and imports nothing
+// else of this project.
+//
+// What a mistake looks like to a person is part of its job: each carries its
+// place in the file and a sentence that says what would be right, all are
+// reported at once, and none twice.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// File is a cluster file, checked and complete.
+type File struct {
+	Path     string // as it was given to Load
+	Cluster  Cluster
+	Machines []Machine // in the order of the file; for_each in the order of its keys
+}
+
+// Cluster is what is asked of the cluster as a whole.
+type Cluster struct {
+	Name     string
+	Version  string // of Kubernetes without a leading v; "" means the newest bundle there is
+	Network  Network
+	Overlay  Overlay
+	Failover Failover
+	Verify   Verify
+}
+
+// Network is the cluster's address plan.
+type Network struct {
+	Pods     netip.Prefix
+	NodeMask int // every machine owns one subnet of Pods, this many bits long
+	Services netip.Prefix
+	Domain   string
+}
+
+// Overlay is how pods of different machines reach each other.
+type Overlay struct {
+	Mode string // "auto", "kernel" or "userspace"
+	Port int    // UDP
+	MTU  int    // of the tunnel; 0: from the route
+}
+
+// Failover says how soon a dead machine's pods are replaced.
+type Failover struct {
+	Detect time.Duration // until the machine counts as dead; whole seconds
+	Evict  time.Duration // from then until its pods are replaced; whole seconds
+}
+
+// Verify is what `provision verify` is told about the world outside.
+type Verify struct {
+	Outside string // "name:port" that pods must reach; "": see `provision verify --help`
+}
+
+// Role is what a machine is in the cluster.
+type Role string
+
+// The roles. A master also does what a worker does.
+const (
+	Master Role = "master"
+	Worker Role = "worker"
+)
+
+// Machine is one machine. A machine block with for_each makes several.
+type Machine struct {
+	Name    string // its Node's name as well: a DNS label
+	Role    Role
+	Address netip.Addr // where the cluster reaches it; it must exist on the machine
+	Labels  map[string]string
+	Taints  []Taint // nil: nothing was said, which on a master means upstream's taint; empty: none
+	SSH     SSH     // the cluster's ssh block and the machine's own, merged
+}
+
+// Taint is a Node's taint.
+type Taint struct {
+	Key, Value, Effect string
+}
+
+// SSH is how the operator reaches one machine.
+type SSH struct {
+	Host string // a name or an address
+	Port int
+	User string
+	// Keys are absolute paths of private keys, or of public ones whose private
+	// part the agent holds. KeysGiven tells keys that the file names from
+	// those that were found in ~/.ssh.
+	Keys      []string
+	KeysGiven bool
+	Agent     bool // ask the agent at SSH_AUTH_SOCK
+	// KnownHosts are absolute paths. AcceptNew appends unknown hosts to the first.
+	KnownHosts []string
+	HostKey    string // the only key to accept, as in authorized_keys; "" means known_hosts
+	AcceptNew  bool
+	Sudo       bool // become root by `sudo -n`
+	// Bastions are passed through in order: the first is dialled directly. They
+	// have no Bastions of their own.
+	Bastions []SSH
+}

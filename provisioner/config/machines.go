@@ -1,0 +1,165 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// origin is where a machine and its parts are in the file. The ranges of what
+// was not said are those of the block's header.
+type origin struct {
+	name, address, role, host hcl.Range
+	roleSaid                  bool
+}
+
+// inherited is what machines have from the cluster's ssh block. sudo is nil
+// where it was not said: then it depends on each machine's user.
+type inherited struct {
+	SSH
+	sudo *bool
+}
+
+// machines decodes the machine blocks into file, and returns where each machine
+// comes from.
+func (l *loader) machines(schema fileSchema, file *File) []origin {
+	from := inherited{SSH: sshDefaults()}
+	if schema.Cluster != nil {
+		block := schema.Cluster.SSH.attributes()
+		from = inherited{l.ssh(block, from.SSH), l.sudo(block.sudo, nil)}
+	}
+	var origins []origin
+	for _, block := range schema.Machines {
+		for _, each := range l.each(block) {
+			outer := l.ctx
+			if each != nil {
+				l.ctx = l.ctx.NewChild()
+				l.ctx.Variables = map[string]cty.Value{"each": cty.ObjectVal(each)}
+			}
+			before := len(l.diags)
+			machine, origin := l.machine(block, each, from)
+			l.ctx = outer
+			file.Machines = append(file.Machines, machine)
+			origins = append(origins, origin)
+			if l.diags[before:].HasErrors() {
+				// The next key would most likely repeat the same mistake.
+				l.blind = true
+				break
+			}
+		}
+	}
+	l.roles(file.Machines, origins)
+	return origins
+}
+
+// each returns what `each` is for every machine of a block: one nil where the
+// block has no for_each.
+func (l *loader) each(block machineSchema) []map[string]cty.Value {
+	if block.ForEach == nil {
+		return []map[string]cty.Value{nil}
+	}
+	value, ok := l.value(block.ForEach, cty.DynamicPseudoType)
+	if !ok {
+		l.blind = true
+		return nil
+	}
+	t := value.Type()
+	if !value.CanIterateElements() {
+		l.blind = true
+		l.report(block.ForEach.Expr.Range().Ptr(), "Invalid for_each", "for_each must be a map, or a list of names, not %s.", t.FriendlyName())
+		return nil
+	}
+	var each []map[string]cty.Value
+	for key, element := range value.Elements() {
+		if !t.IsMapType() && !t.IsObjectType() {
+			if element.IsNull() || element.Type() != cty.String {
+				l.blind = true
+				l.report(block.ForEach.Expr.Range().Ptr(), "Invalid for_each", "A list in for_each must hold strings: they are the keys of its machines.")
+				return nil
+			}
+			key = element
+		}
+		each = append(each, map[string]cty.Value{"key": key, "value": element})
+	}
+	return each
+}
+
+func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherited inherited) (Machine, origin) {
+	where := func(attr *hcl.Attribute) hcl.Range {
+		if attr == nil {
+			return block.LabelRange
+		}
+		return attr.Expr.Range()
+	}
+	o := origin{name: where(block.Name), address: where(block.Address), role: where(block.Role), host: where(block.Address)}
+	name := block.Label
+	if each != nil {
+		name = fmt.Sprintf("%s-%s", block.Label, each["key"].AsString())
+	}
+	m := Machine{Name: l.text(block.Name, name)}
+	if !isLabel(m.Name) {
+		l.report(&o.name, "Invalid machine name", "%q cannot be a Node's name: %s.", m.Name, labelRule)
+	}
+	if role := l.choice(block.Role, "unsaid", "Invalid role", string(Master), string(Worker)); role != "unsaid" {
+		m.Role, o.roleSaid = Role(role), true
+	}
+	m.Address = l.address(block)
+	m.Labels = l.labels(block.Labels)
+	m.Taints = l.taints(block.Taints)
+	own := block.SSH.attributes()
+	m.SSH = l.ssh(own, inherited.SSH)
+	m.SSH.Sudo = m.SSH.User != "root"
+	if said := l.sudo(own.sudo, inherited.sudo); said != nil {
+		m.SSH.Sudo = *said
+	}
+	if m.SSH.Host == "" && m.Address.IsValid() {
+		m.SSH.Host = m.Address.String()
+	}
+	if block.SSH != nil && block.SSH.Host != nil {
+		o.host = where(block.SSH.Host)
+	}
+	return m, o
+}
+
+func (l *loader) address(block machineSchema) netip.Addr {
+	if block.Address == nil {
+		l.report(block.LabelRange.Ptr(), "Missing machine address", "A machine needs address: the one of its own addresses at which the cluster reaches it.")
+		return netip.Addr{}
+	}
+	text, ok := l.value(block.Address, cty.String)
+	if !ok {
+		return netip.Addr{}
+	}
+	addr, err := netip.ParseAddr(text.AsString())
+	switch {
+	case err != nil:
+		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "address must be an IPv4 address such as \"192.168.56.11\", not %q.", text.AsString())
+	case !addr.Is4():
+		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "address must be IPv4: clusters of IPv6 are not supported.")
+	case unusable(netip.PrefixFrom(addr, 32)):
+		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "%s is no address that other machines can reach.", addr)
+	default:
+		return addr
+	}
+	return netip.Addr{}
+}
+
+// roles fills in the roles that the file leaves out. Where it says none at all
+// the first machine is the master; else who has none is a worker.
+func (l *loader) roles(machines []Machine, origins []origin) {
+	said := l.blind
+	for _, o := range origins {
+		said = said || o.roleSaid
+	}
+	for i := range machines {
+		if machines[i].Role != "" {
+			continue
+		}
+		machines[i].Role = Worker
+		if i == 0 && !said {
+			machines[i].Role = Master
+		}
+	}
+}

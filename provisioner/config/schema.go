@@ -1,0 +1,109 @@
+package config
+
+import "github.com/hashicorp/hcl/v2"
+
+// The schema of a cluster file. Attributes are kept unevaluated, because a
+// machine block is evaluated once for each of its for_each keys, and because
+// every later complaint needs the attribute's place in the file.
+// docs/cluster-hcl.md is tested against these tags.
+
+type fileSchema struct {
+	Cluster   *clusterSchema   `hcl:"cluster,block"`
+	Machines  []machineSchema  `hcl:"machine,block"`
+	Variables []variableSchema `hcl:"variable,block"`
+	Locals    []localsSchema   `hcl:"locals,block"`
+}
+
+type variableSchema struct {
+	Name        string         `hcl:"name,label"`
+	NameRange   hcl.Range      `hcl:"name,label_range"`
+	Default     *hcl.Attribute `hcl:"default,optional"`
+	Description *hcl.Attribute `hcl:"description,optional"`
+	Type        *hcl.Attribute `hcl:"type,optional"`
+}
+
+type localsSchema struct {
+	Attributes hcl.Attributes `hcl:",remain"`
+}
+
+type clusterSchema struct {
+	Name      string          `hcl:"name,label"`
+	NameRange hcl.Range       `hcl:"name,label_range"`
+	Version   *hcl.Attribute  `hcl:"version,optional"`
+	Network   *networkSchema  `hcl:"network,block"`
+	Overlay   *overlaySchema  `hcl:"overlay,block"`
+	Failover  *failoverSchema `hcl:"failover,block"`
+	SSH       *sshSchema      `hcl:"ssh,block"`
+	Verify    *verifySchema   `hcl:"verify,block"`
+}
+
+type networkSchema struct {
+	Pods     *hcl.Attribute `hcl:"pods,optional"`
+	NodeMask *hcl.Attribute `hcl:"node_mask,optional"`
+	Services *hcl.Attribute `hcl:"services,optional"`
+	Domain   *hcl.Attribute `hcl:"domain,optional"`
+}
+
+type overlaySchema struct {
+	Mode *hcl.Attribute `hcl:"mode,optional"`
+	Port *hcl.Attribute `hcl:"port,optional"`
+	MTU  *hcl.Attribute `hcl:"mtu,optional"`
+}
+
+type failoverSchema struct {
+	Detect *hcl.Attribute `hcl:"detect,optional"`
+	Evict  *hcl.Attribute `hcl:"evict,optional"`
+}
+
+type verifySchema struct {
+	Outside *hcl.Attribute `hcl:"outside,optional"`
+}
+
+type sshSchema struct {
+	User       *hcl.Attribute  `hcl:"user,optional"`
+	Port       *hcl.Attribute  `hcl:"port,optional"`
+	Key        *hcl.Attribute  `hcl:"key,optional"`
+	Agent      *hcl.Attribute  `hcl:"agent,optional"`
+	KnownHosts *hcl.Attribute  `hcl:"known_hosts,optional"`
+	HostKey    *hcl.Attribute  `hcl:"host_key,optional"`
+	AcceptNew  *hcl.Attribute  `hcl:"accept_new,optional"`
+	Sudo       *hcl.Attribute  `hcl:"sudo,optional"`
+	Bastions   []bastionSchema `hcl:"bastion,block"`
+}
+
+type bastionSchema struct {
+	DefRange   hcl.Range      `hcl:",def_range"`
+	Host       *hcl.Attribute `hcl:"host"`
+	User       *hcl.Attribute `hcl:"user,optional"`
+	Port       *hcl.Attribute `hcl:"port,optional"`
+	Key        *hcl.Attribute `hcl:"key,optional"`
+	Agent      *hcl.Attribute `hcl:"agent,optional"`
+	KnownHosts *hcl.Attribute `hcl:"known_hosts,optional"`
+	HostKey    *hcl.Attribute `hcl:"host_key,optional"`
+	AcceptNew  *hcl.Attribute `hcl:"accept_new,optional"`
+}
+
+type machineSchema struct {
+	Label      string            `hcl:"label,label"`
+	LabelRange hcl.Range         `hcl:"label,label_range"`
+	ForEach    *hcl.Attribute    `hcl:"for_each,optional"`
+	Name       *hcl.Attribute    `hcl:"name,optional"`
+	Role       *hcl.Attribute    `hcl:"role,optional"`
+	Address    *hcl.Attribute    `hcl:"address"`
+	Labels     *hcl.Attribute    `hcl:"labels,optional"`
+	Taints     *hcl.Attribute    `hcl:"taints,optional"`
+	SSH        *machineSSHSchema `hcl:"ssh,block"`
+}
+
+type machineSSHSchema struct {
+	Host       *hcl.Attribute  `hcl:"host,optional"`
+	User       *hcl.Attribute  `hcl:"user,optional"`
+	Port       *hcl.Attribute  `hcl:"port,optional"`
+	Key        *hcl.Attribute  `hcl:"key,optional"`
+	Agent      *hcl.Attribute  `hcl:"agent,optional"`
+	KnownHosts *hcl.Attribute  `hcl:"known_hosts,optional"`
+	HostKey    *hcl.Attribute  `hcl:"host_key,optional"`
+	AcceptNew  *hcl.Attribute  `hcl:"accept_new,optional"`
+	Sudo       *hcl.Attribute  `hcl:"sudo,optional"`
+	Bastions   []bastionSchema `hcl:"bastion,block"`
+}

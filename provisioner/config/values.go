@@ -1,0 +1,173 @@
+package config
+
+import (
+	"math/big"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// value evaluates an attribute as a type. It is not ok where the attribute is
+// absent, null, wrong (which is reported here) or built on something wrong
+// (which was reported there): callers go on with the default and say no more.
+func (l *loader) value(attr *hcl.Attribute, want cty.Type) (cty.Value, bool) {
+	if attr == nil {
+		return cty.NilVal, false
+	}
+	value, diags := attr.Expr.Value(l.ctx)
+	l.diags = append(l.diags, diags...)
+	if diags.HasErrors() || !value.IsWhollyKnown() {
+		l.blind = true
+		return cty.NilVal, false
+	}
+	if value.IsNull() {
+		return cty.NilVal, false
+	}
+	converted, err := convert.Convert(value, want)
+	if err != nil {
+		l.report(attr.Expr.Range().Ptr(), "Wrong value type", "%s must be %s: %s.",
+			attr.Name, want.FriendlyNameForConstraint(), err)
+		return cty.NilVal, false
+	}
+	return converted, true
+}
+
+// text returns a string; an empty one counts as not said.
+func (l *loader) text(attr *hcl.Attribute, fallback string) string {
+	if value, ok := l.value(attr, cty.String); ok && value.AsString() != "" {
+		return value.AsString()
+	}
+	return fallback
+}
+
+func (l *loader) flag(attr *hcl.Attribute, fallback bool) bool {
+	if value, ok := l.value(attr, cty.Bool); ok {
+		return value.True()
+	}
+	return fallback
+}
+
+// number returns a whole number between low and high.
+func (l *loader) number(attr *hcl.Attribute, fallback, low, high int, summary string) int {
+	value, ok := l.value(attr, cty.Number)
+	if !ok {
+		return fallback
+	}
+	n, accuracy := value.AsBigFloat().Int64()
+	if accuracy != big.Exact || n < int64(low) || n > int64(high) {
+		l.report(attr.Expr.Range().Ptr(), summary, "%s must be a whole number from %d to %d.", attr.Name, low, high)
+		return fallback
+	}
+	return int(n)
+}
+
+func (l *loader) port(attr *hcl.Attribute, fallback int) int {
+	return l.number(attr, fallback, 1, 65535, "Invalid port")
+}
+
+// seconds returns a duration of whole seconds: the fields that Kubernetes has
+// for them are integers.
+func (l *loader) seconds(attr *hcl.Attribute, fallback, low, high time.Duration, why string) time.Duration {
+	text := l.text(attr, "")
+	if text == "" {
+		return fallback
+	}
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		l.report(attr.Expr.Range().Ptr(), "Invalid duration", "%s must be a duration such as %q, not %q.", attr.Name, fallback, text)
+	case d%time.Second != 0:
+		l.report(attr.Expr.Range().Ptr(), "Invalid duration", "%s must be whole seconds, such as %q: Kubernetes counts no finer.", attr.Name, d.Round(time.Second))
+	case d < low || d > high:
+		l.report(attr.Expr.Range().Ptr(), "Invalid duration", "%s must be from %s to %s: %s.", attr.Name, low, high, why)
+	default:
+		return d
+	}
+	return fallback
+}
+
+// prefix returns an IPv4 range without host bits.
+func (l *loader) prefix(attr *hcl.Attribute, fallback string) netip.Prefix {
+	text := l.text(attr, fallback)
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		l.report(attr.Expr.Range().Ptr(), "Invalid address range", "%s must be a range such as %q, not %q.", attr.Name, fallback, text)
+	case !p.Addr().Is4():
+		l.report(attr.Expr.Range().Ptr(), "Invalid address range", "%s must be an IPv4 range such as %q; clusters of IPv6 are not supported.", attr.Name, fallback)
+	case p != p.Masked():
+		l.report(attr.Expr.Range().Ptr(), "Invalid address range", "%s has bits set after its mask; the range is written %q.", attr.Name, p.Masked())
+	case unusable(p):
+		l.report(attr.Expr.Range().Ptr(), "Invalid address range", "%s is set aside for another use (loopback, link-local, multicast or 192.0.0.0/24); take a private range such as %q.", p, fallback)
+	default:
+		return p
+	}
+	return netip.Prefix{}
+}
+
+// reserved are ranges that no pod, Service or machine may have an address in.
+// 192.0.0.0/24 holds the address at which pods find the API.
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("224.0.0.0/3"),
+}
+
+func unusable(p netip.Prefix) bool {
+	for _, r := range reserved {
+		if p.Overlaps(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// texts returns a list of strings; a single string is a list of one. It is nil
+// where nothing was said.
+func (l *loader) texts(attr *hcl.Attribute) []string {
+	value, ok := l.value(attr, cty.DynamicPseudoType)
+	if !ok {
+		return nil
+	}
+	if value.Type() == cty.String {
+		if value.AsString() == "" {
+			return nil
+		}
+		return []string{value.AsString()}
+	}
+	list, err := convert.Convert(value, cty.List(cty.String))
+	if err != nil {
+		l.report(attr.Expr.Range().Ptr(), "Wrong value type", "%s must be a string or a list of strings.", attr.Name)
+		return nil
+	}
+	texts := []string{}
+	for _, element := range list.AsValueSlice() {
+		if element.IsNull() {
+			l.report(attr.Expr.Range().Ptr(), "Wrong value type", "%s must not hold null.", attr.Name)
+			return nil
+		}
+		texts = append(texts, element.AsString())
+	}
+	return texts
+}
+
+// dictionary returns a map of strings, nil where nothing was said.
+func (l *loader) dictionary(attr *hcl.Attribute) map[string]string {
+	value, ok := l.value(attr, cty.Map(cty.String))
+	if !ok {
+		return nil
+	}
+	dictionary := map[string]string{}
+	for key, element := range value.AsValueMap() {
+		if element.IsNull() {
+			continue
+		}
+		dictionary[key] = element.AsString()
+	}
+	return dictionary
+}
