@@ -1,0 +1,118 @@
+// Package cli is provision's commands: their help, flags and exit codes. A
+// command reads the file, has facts gathered, a plan made and carried out by
+// the packages that do so, and hands what came out to view; it holds no
+// knowledge of clusters of its own.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitPending = 2 // plan: there are changes
+	exitMisuse  = 64
+)
+
+// app is what every command shares: its streams and the flags that all know.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	bundles        string
+	vars           []string
+	json           bool
+}
+
+// Main runs one command line (without the program's name) and returns the exit
+// status. It never calls os.Exit.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	return a.exit(root.ExecuteContext(ctx))
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "provision",
+		Short: "Turn machines that answer SSH into a Kubernetes cluster, and keep it right",
+		Long: `provision turns bare machines into a real, verified Kubernetes cluster.
+
+It reads one file that says what is wanted, looks at the machines over SSH, plans
+the difference and carries it out. A machine needs systemd and sshd, nothing else:
+no internet, no package, no agent. Nothing is kept on this side: the file and SSH
+access are enough from any computer.
+
+    provision init > cluster.hcl       a commented file to start from
+    provision plan cluster.hcl         what would be done
+    provision up cluster.hcl           do it
+    provision kubectl cluster.hcl -- get nodes
+    provision verify cluster.hcl       prove that it works
+    provision down cluster.hcl         take everything away again
+
+Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
+	root.PersistentFlags().StringVar(&a.bundles, "bundles", "", "folder to look for bundles in (default: $PROVISION_BUNDLES, then dist/ beside the program)")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	for _, command := range []*cobra.Command{
+		a.initCommand(), a.validateCommand(), a.planCommand(), a.upCommand(), a.statusCommand(),
+		a.kubeconfigCommand(), a.kubectlCommand(), a.sshCommand(), a.verifyCommand(), a.downCommand(), a.versionCommand(),
+	} {
+		root.AddCommand(command)
+	}
+	return root
+}
+
+// withFile makes a command take the cluster file as its first argument.
+func (a *app) withFile(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return misuse{fmt.Errorf("%s takes the cluster file and nothing else: provision %s", cmd.Name(), cmd.Use)}
+		}
+		return nil
+	}
+	cmd.Flags().StringArrayVar(&a.vars, "var", nil, "set a variable of the file, as `name=value` (may be repeated)")
+	return cmd
+}
+
+// misuse is a command line that cannot be meant.
+type misuse struct{ error }
+
+// status is an exit status that needs no words: they were said already.
+type status int
+
+func (s status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// exit says what is wrong and returns the exit status for it.
+func (a *app) exit(err error) int {
+	var code status
+	var wrong misuse
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &wrong), isUnknownCommand(err):
+		fmt.Fprintf(a.stderr, "error: %v\n", err)
+		fmt.Fprintln(a.stderr, "Run 'provision --help' for the commands.")
+		return exitMisuse
+	default:
+		fmt.Fprintf(a.stderr, "error: %v\n", err)
+		return exitFailed
+	}
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"provision/provisioner/config"
+)
+
+// Version is the program's own, set by the linker.
+var Version = "development"
+
+func (a *app) initCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init [NAME]",
+		Short: "Print a commented cluster file to start from",
+		Long: `Print a commented cluster file to start from. Nothing is written: redirect it.
+
+    provision init home > cluster.hcl
+    provision validate cluster.hcl`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return misuse{fmt.Errorf("init takes the cluster's name at most: provision init home > cluster.hcl")}
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			name := "home"
+			if len(args) == 1 {
+				name = args[0]
+			}
+			_, err := fmt.Fprint(a.stdout, config.Starter(name))
+			return err
+		},
+	}
+}
+
+func (a *app) validateCommand() *cobra.Command {
+	return a.withFile(&cobra.Command{
+		Use:   "validate FILE",
+		Short: "Check a cluster file without touching any machine",
+		Long: `Check a cluster file without touching any machine. Every mistake is shown at once,
+with its place in the file and what would be right.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			file, err := a.load(args[0])
+			if err != nil {
+				return err
+			}
+			masters := 0
+			for _, m := range file.Machines {
+				if m.Role == config.Master {
+					masters++
+				}
+			}
+			fmt.Fprintf(a.stdout, "%s is valid: cluster %q, %d master(s), %d worker(s)\n",
+				args[0], file.Cluster.Name, masters, len(file.Machines)-masters)
+			return nil
+		},
+	})
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program and the bundles it finds",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			fmt.Fprintf(a.stdout, "provision %s %s/%s\n", Version, runtime.GOOS, runtime.GOARCH)
+			if info, ok := debug.ReadBuildInfo(); ok {
+				fmt.Fprintf(a.stdout, "built with %s\n", info.GoVersion)
+			}
+			return a.printBundles()
+		},
+	}
+}

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"provision/components"
+	"provision/provisioner/plan"
+	"provision/provisioner/run"
+	"provision/provisioner/view"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	cmd := a.withFile(&cobra.Command{
+		Use:   "plan FILE",
+		Short: "Show what up would do, and change nothing",
+		Long: `Look at every machine and print what 'provision up' would do, in order. Nothing is
+changed. With --json the plan is one JSON document; it never holds a secret.
+
+Exit status: 0 nothing to do, 2 there are changes, 1 something is wrong.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, p, err := a.prepare(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			if err := a.printer().Plan(p); err != nil {
+				return err
+			}
+			if !p.Empty() {
+				return status(exitPending)
+			}
+			return nil
+		},
+	})
+	cmd.Flags().BoolVar(&a.json, "json", false, "print the plan as JSON")
+	return cmd
+}
+
+func (a *app) upCommand() *cobra.Command {
+	var yes bool
+	cmd := a.withFile(&cobra.Command{
+		Use:   "up FILE",
+		Short: "Make the machines what the file says",
+		Long: `Look at every machine, show what is to be done, ask, and do it. What is right already
+is left alone, so running it again is how to go on after an interruption and how to
+repair what drifted.
+
+Ctrl-C stops after the action at hand; run the same command to go on.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.up(cmd.Context(), args[0], yes) },
+	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&a.json, "json", false, "print events as JSON lines (implies --yes)")
+	return cmd
+}
+
+// prepare connects, looks and plans. The caller closes the session.
+func (a *app) prepare(ctx context.Context, path string) (*session, plan.Plan, error) {
+	s, err := a.open(ctx, path)
+	if err != nil {
+		return nil, plan.Plan{}, err
+	}
+	found, err := s.look(ctx)
+	if err == nil {
+		err = s.refuse(found)
+	}
+	if err != nil {
+		s.close()
+		return nil, plan.Plan{}, err
+	}
+	return s, plan.Make(s.cluster, found), nil
+}
+
+// refuse says what stands in the way before anything is changed: a master that
+// cannot be reached, or a machine that cannot serve.
+func (s *session) refuse(found plan.Facts) error {
+	var errs []error
+	for _, m := range s.cluster.Machines {
+		err, lost := s.unreach[m.Name]
+		if lost && m.Role == components.Master {
+			errs = append(errs, fmt.Errorf("%s: %w", m.Name, err))
+		}
+	}
+	for _, problem := range plan.Preflight(s.cluster, found) {
+		errs = append(errs, problem)
+	}
+	return errors.Join(errs...)
+}
+
+// leftOut says which workers could not be reached: the rest is done all the
+// same, and the command fails in the end.
+func (s *session) leftOut() error {
+	var errs []error
+	for _, m := range s.cluster.Machines {
+		if err, lost := s.unreach[m.Name]; lost {
+			errs = append(errs, fmt.Errorf("%s: left out: %w", m.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) up(ctx context.Context, path string, yes bool) error {
+	s, p, err := a.prepare(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	printer := a.printer()
+	if p.Empty() {
+		printer.NoChanges(len(s.clients))
+		return s.leftOut()
+	}
+	if !a.json {
+		if err := printer.Plan(p); err != nil {
+			return err
+		}
+		if !yes {
+			if err := a.agree("Do this?"); err != nil {
+				return err
+			}
+		}
+	}
+	observer, finish := printer.Progress(p)
+	err = run.Apply(ctx, p, s.env(ctx, "up", observer))
+	finish(err)
+	if err != nil {
+		return errors.Join(err, s.leftOut())
+	}
+	return s.leftOut()
+}
+
+// env is what a run of this session works with.
+func (s *session) env(ctx context.Context, reason string, observer run.Observer) run.Env {
+	var masters []string
+	for _, m := range s.cluster.Masters() {
+		masters = append(masters, m.Name)
+	}
+	return run.Env{
+		Machine:  func(name string) (components.Machine, error) { return s.machine(name) },
+		Site:     site{s},
+		Masters:  masters,
+		Agent:    s.cluster.Agent(),
+		Owner:    owner(),
+		Reason:   reason,
+		Observer: observer,
+		Replan: func(ctx context.Context) (plan.Plan, error) {
+			found, err := s.look(ctx)
+			if err != nil {
+				return plan.Plan{}, err
+			}
+			return plan.Make(s.cluster, found), nil
+		},
+	}
+}
+
+// owner says who runs this, for whoever finds the lock taken.
+func owner() string {
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "somewhere"
+	}
+	return fmt.Sprintf("%s@%s, process %d", name, host, os.Getpid())
+}
+
+// agree asks on the terminal. Without one nothing can be asked, and so nothing
+// is agreed.
+func (a *app) agree(question string) error {
+	in, ok := a.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return misuse{errors.New("standard input is no terminal to ask on; --yes goes on without asking")}
+	}
+	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil || !strings.EqualFold(strings.TrimSpace(line), "y") {
+		return errors.New("not agreed; nothing was changed")
+	}
+	return nil
+}
+
+func (a *app) printer() *view.Printer {
+	return view.New(a.stdout, a.stderr, a.json)
+}

@@ -1,0 +1,35 @@
+package plan
+
+import (
+	"provision/components"
+	"provision/provisioner/config"
+)
+
+// Wanted is the cluster that a file asks for, on the ground of a bundle.
+func Wanted(file *config.File, bundle components.Bundle, version string) components.Cluster {
+	c := components.Cluster{
+		Name:    file.Cluster.Name,
+		Version: version,
+		Bundle:  bundle,
+		Network: components.Network(file.Cluster.Network),
+		Overlay: components.Overlay(file.Cluster.Overlay),
+		Detect:  file.Cluster.Failover.Detect,
+		Evict:   file.Cluster.Failover.Evict,
+	}
+	for _, m := range file.Machines {
+		spec := components.MachineSpec{
+			Name:    m.Name,
+			Role:    components.Role(m.Role),
+			Address: m.Address,
+			Labels:  m.Labels,
+		}
+		if m.Taints != nil {
+			spec.Taints = make([]components.Taint, 0, len(m.Taints))
+		}
+		for _, taint := range m.Taints {
+			spec.Taints = append(spec.Taints, components.Taint(taint))
+		}
+		c.Machines = append(c.Machines, spec)
+	}
+	return c
+}
