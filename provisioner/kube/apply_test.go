@@ -1,0 +1,126 @@
+package kube
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// recorder notes the requests that change something.
+type recorder struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (r *recorder) note(request *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, request.Method+" "+request.URL.RequestURI())
+}
+
+const manifests = `# A comment of its own is no document.
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: dns, namespace: demo}
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: demo
+---
+apiVersion: example.org/v1alpha1
+kind: Widget
+metadata: {name: a, namespace: demo}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: c}
+`
+
+func TestApply(t *testing.T) {
+	var calls recorder
+	client, _ := connectTo(t, func(w http.ResponseWriter, r *http.Request) {
+		calls.note(r)
+		if r.Method == http.MethodGet {
+			io.WriteString(w, `{"resources":[{"name":"widgets/status","kind":"Widget","namespaced":true},{"name":"widgets","kind":"Widget","namespaced":true}]}`)
+			return
+		}
+		if got := r.Header.Get("Content-Type"); got != "application/apply-patch+yaml" {
+			t.Errorf("sent as %s", got)
+		}
+	})
+	for range 2 { // what was discovered is not asked for again
+		if err := client.Apply(t.Context(), []byte(manifests)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const how = "?fieldManager=provision&force=true"
+	once := []string{
+		"PATCH /api/v1/namespaces/default/configmaps/c" + how,
+		"PATCH /api/v1/namespaces/demo" + how,
+		"PATCH /apis/apps/v1/namespaces/demo/deployments/dns" + how,
+		"PATCH /apis/example.org/v1alpha1/namespaces/demo/widgets/a" + how,
+	}
+	want := slices.Concat([]string{"GET /apis/example.org/v1alpha1"}, once, once)
+	slices.Sort(want)
+	if got := calls.seen[0]; got != once[1] {
+		t.Errorf("the namespace does not go first but %s", got)
+	}
+	got := slices.Sorted(slices.Values(calls.seen))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestApplyWaitsOutAStart(t *testing.T) {
+	answers := []int{503, 404, 500, 429, 200}
+	var n int
+	client, _ := connectTo(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(answers[n])
+		n++
+	})
+	if err := client.Apply(t.Context(), []byte("{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: late}}")); err != nil {
+		t.Fatal(err)
+	}
+	if n != len(answers) {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestApplyGivesUpAtOnceOnARefusal(t *testing.T) {
+	client, _ := connectTo(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "bad") {
+			w.WriteHeader(422)
+			io.WriteString(w, `{"kind":"Status","message":"spec is wrong"}`)
+		}
+	})
+	begin := time.Now()
+	err := client.Apply(t.Context(), []byte("{apiVersion: v1, kind: Pod, metadata: {name: bad, namespace: x}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: good}}\n"))
+	var status *StatusError
+	if !errors.As(err, &status) || status.Code != 422 || !strings.HasPrefix(err.Error(), "apply Pod x/bad: PATCH ") || !strings.HasSuffix(err.Error(), "spec is wrong") {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+func TestSplitRefusesHalfAManifest(t *testing.T) {
+	for text, want := range map[string]string{
+		"kind: Pod\nmetadata: {name: a}\n":                                        "manifest 1: apiVersion, kind and metadata.name must be given",
+		"{apiVersion: v1, kind: Pod, metadata: {name: a}}\n---\napiVersion: v1\n": "manifest 2: apiVersion, kind and metadata.name must be given",
+		"a: [\n": "manifest 1: ",
+	} {
+		if _, err := split([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+}
