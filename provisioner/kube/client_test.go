@@ -154,7 +154,11 @@ func TestFacts(t *testing.T) {
 		},
 		Applied: map[string]string{"coredns": "0123"},
 	}
-	if diff := cmp.Diff(want, client.Facts(t.Context())); diff != "" {
+	got, err := client.Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -167,16 +171,16 @@ func TestFactsOfAFreshCluster(t *testing.T) {
 		}
 		io.WriteString(w, `{"items":[]}`)
 	})
-	got := client.Facts(t.Context())
-	if !got.Reachable || got.Problem != "" || len(got.Nodes)+len(got.Applied) != 0 {
+	got, err := client.Facts(t.Context())
+	if err != nil || !got.Reachable || got.Problem != "" || len(got.Nodes)+len(got.Applied) != 0 {
 		t.Errorf("got %+v", got)
 	}
 }
 
 func TestFactsOfASickCluster(t *testing.T) {
 	client, _ := connectTo(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) })
-	got := client.Facts(t.Context())
-	if got.Reachable || !strings.HasPrefix(got.Problem, "m1: GET /api/v1/n") {
+	got, err := client.Facts(t.Context())
+	if err == nil || got.Problem != err.Error() || got.Reachable || !strings.HasPrefix(got.Problem, "m1: GET /api/v1/n") {
 		t.Errorf("got %+v", got)
 	}
 }

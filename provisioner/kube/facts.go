@@ -22,9 +22,9 @@ const (
 	AppliedPrefix = "applied."
 )
 
-// Facts asks the cluster what it holds. It does not fail: where the server gives
-// no answer, Reachable is false and Problem says why.
-func (c *Client) Facts(ctx context.Context) components.ClusterFacts {
+// Facts asks the cluster what it holds, in two requests side by side. Where the
+// server gives no answer, the error and Problem both say why.
+func (c *Client) Facts(ctx context.Context) (components.ClusterFacts, error) {
 	var facts components.ClusterFacts
 	var group errgroup.Group
 	group.Go(func() (err error) {
@@ -36,10 +36,11 @@ func (c *Client) Facts(ctx context.Context) components.ClusterFacts {
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return components.ClusterFacts{Problem: fmt.Sprintf("%s: %v", c.Master(), err)}
+		err = fmt.Errorf("%s: %w", c.Master(), err)
+		return components.ClusterFacts{Problem: err.Error()}, err
 	}
 	facts.Reachable = true
-	return facts
+	return facts, nil
 }
 
 func (c *Client) nodes(ctx context.Context) (map[string]components.NodeFact, error) {

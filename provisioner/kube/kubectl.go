@@ -36,7 +36,7 @@ type exitCode int
 //
 // "-f -" reads stdin only where that is an *os.File. When ctx ends (the user
 // interrupted), the connections are closed and the code is 130.
-func (c *Client) Kubectl(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func Kubectl(ctx context.Context, c *Client, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	kubectlOnce.Lock()
 	defer kubectlOnce.Unlock()
 	config, err := c.rest()

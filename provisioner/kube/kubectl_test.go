@@ -72,7 +72,7 @@ func kubectl(t *testing.T, client *Client, stdin io.Reader, args ...string) (cod
 	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	var out, errout bytes.Buffer
-	code = client.Kubectl(t.Context(), args, stdin, &out, &errout)
+	code = Kubectl(t.Context(), client, args, stdin, &out, &errout)
 	return code, out.String(), errout.String()
 }
 
@@ -133,7 +133,7 @@ func TestKubectlEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	code := client.Kubectl(ctx, []string{"get", "--raw", "/hang"}, nil, io.Discard, io.Discard)
+	code := Kubectl(ctx, client, []string{"get", "--raw", "/hang"}, nil, io.Discard, io.Discard)
 	if took := time.Since(begin); code != 130 || took > 3*time.Second {
 		t.Errorf("code %d after %v", code, took)
 	}
