@@ -1,0 +1,141 @@
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/crypto/ssh"
+)
+
+// bootTime is how long a machine may take from power on to sshd.
+const bootTime = 90 * time.Second
+
+// boot switches a machine on and returns when it lets the lab's key in: a new
+// network namespace, then its system. It must be called from the namespace that the cable
+// leads to.
+func (l *Lab) boot(ctx context.Context, all []hierarchy, sw netns.NsHandle, m Machine, login ssh.Signer) error {
+	ns, err := newNetwork()
+	if err != nil {
+		return fmt.Errorf("%s: network namespace: %w", m.Name, err)
+	}
+	defer ns.Close() // not before nspawn opened it, and by then it has
+	if err := l.wire(sw, ns, m); err != nil {
+		return fmt.Errorf("%s: %w", m.Name, err)
+	}
+	console, err := os.OpenFile(l.console(m.Name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer console.Close()
+	cmd := &exec.Cmd{Args: l.nspawn(m, ns), Stdout: console, Stderr: console}
+	if err := start(all, l.group(m.Name), cmd); err != nil {
+		return fmt.Errorf("%s: %w", m.Name, err)
+	}
+	return l.wait(ctx, m, login)
+}
+
+// nspawn is the command line of a machine. It takes back most of what a
+// container is denied: a machine may load rules, mount, make devices and tunnels.
+func (l *Lab) nspawn(m Machine, ns netns.NsHandle) []string {
+	return []string{"systemd-nspawn", "--quiet", "--boot",
+		"--directory=" + l.root(m.Name), "--machine=" + l.group(m.Name), "--hostname=" + m.Name,
+		fmt.Sprintf("--network-namespace-path=/proc/%d/fd/%d", os.Getpid(), int(ns)),
+		"--register=no", "--keep-unit", "--settings=no",
+		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
+		"--capability=all", "--system-call-filter=add_key keyctl bpf perf_event_open @keyring",
+		"--bind=/dev/net/tun"}
+}
+
+func (l *Lab) wait(ctx context.Context, m Machine, login ssh.Signer) error {
+	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	defer cancel()
+	want, _, _, _, err := ssh.ParseAuthorizedKey([]byte(m.HostKey))
+	if err != nil {
+		return err
+	}
+	config := &ssh.ClientConfig{
+		User:              l.User,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(login)},
+		HostKeyCallback:   ssh.FixedHostKey(want),
+		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
+	}
+	for {
+		err := answers(ctx, netip.AddrPortFrom(m.Address, 22).String(), config)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: no login on %s within %s (%w); its console says: %s", m.Name, m.Address, bootTime, err, l.lastWords(m))
+		case <-time.After(50 * time.Millisecond):
+		}
+		if !l.running(m.Name) {
+			return fmt.Errorf("%s: ended while it booted; its console says: %s", m.Name, l.lastWords(m))
+		}
+	}
+}
+
+func answers(ctx context.Context, address string, config *ssh.ClientConfig) error {
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp4", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	client, channels, requests, err := ssh.NewClientConn(conn, address, config)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	go ssh.DiscardRequests(requests)
+	go func() {
+		for channel := range channels {
+			channel.Reject(ssh.Prohibited, "")
+		}
+	}()
+	return nil
+}
+
+// lastWords is the end of what a machine wrote to its console.
+func (l *Lab) lastWords(m Machine) string {
+	data, err := os.ReadFile(l.console(m.Name))
+	if err != nil {
+		return err.Error()
+	}
+	data = bytes.TrimSpace(data)
+	return string(data[max(0, len(data)-400):])
+}
+
+// running says whether a machine has any process.
+func (l *Lab) running(name string) bool {
+	alive := false
+	withGroups(func(all []hierarchy) error {
+		for _, group := range findGroups(all[:1], func(found string) bool { return found == l.group(name) }) {
+			alive = alive || len(members(group)) > 0
+		}
+		return nil
+	})
+	return alive
+}
+
+// signer reads the lab's own key.
+func (l *Lab) signer() (ssh.Signer, error) {
+	data, err := os.ReadFile(l.Key())
+	if err != nil {
+		return nil, err
+	}
+	signer, err := ssh.ParsePrivateKey(data)
+	if err != nil {
+		return nil, errors.New(l.Key() + ": no private key")
+	}
+	return signer, nil
+}

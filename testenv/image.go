@@ -1,0 +1,170 @@
+package testenv
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+var (
+	//go:embed image/packages
+	imagePackages string
+	//go:embed image/setup.sh
+	imageSetup string
+)
+
+// The release that machines run, and where it comes from when the host's own
+// apt sources do not have it.
+const (
+	suite         = "bookworm"
+	defaultMirror = "http://deb.debian.org/debian"
+	keyring       = "/usr/share/keyrings/debian-archive-keyring.gpg"
+)
+
+// excluded is left out of every package: nobody reads manuals on a test machine,
+// and each byte is copied once for each machine.
+var excluded = []string{"/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/i18n/*"}
+
+// Cache is the folder of built images: PROVISION_LAB_CACHE, or
+// /var/cache/provision-lab.
+func Cache() string {
+	if dir := os.Getenv("PROVISION_LAB_CACHE"); dir != "" {
+		return dir
+	}
+	return "/var/cache/provision-lab"
+}
+
+// Image returns the folder with the root image, and builds it first where its
+// recipe has not been built yet. That takes about a minute and needs a Debian mirror.
+func Image(ctx context.Context, log io.Writer) (string, error) {
+	sum := sha256.Sum256([]byte(strings.Join(append(excluded, suite, runtime.GOARCH, imagePackages, imageSetup), "\x00")))
+	image := filepath.Join(Cache(), hex.EncodeToString(sum[:])[:16])
+	if isDir(image) {
+		return image, nil
+	}
+	unlock, err := lock(filepath.Join(Cache(), "lock"), 15*time.Minute)
+	if err != nil {
+		return "", fmt.Errorf("image: %w", err)
+	}
+	defer unlock()
+	if isDir(image) { // another process built it while this one waited
+		return image, nil
+	}
+	say(log, "building the root image (once, about a minute)")
+	if err := buildImage(ctx, image); err != nil {
+		return "", fmt.Errorf("image: %w", err)
+	}
+	return image, nil
+}
+
+func buildImage(ctx context.Context, image string) error {
+	work := image + ".building"
+	if err := os.RemoveAll(work); err != nil { // a killed build's
+		return err
+	}
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	setup := filepath.Join(work, "setup.sh")
+	if err := os.WriteFile(setup, []byte(imageSetup), 0o700); err != nil {
+		return err
+	}
+	root := filepath.Join(work, "root")
+	argv := []string{"mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
+		"--include=" + strings.Join(strings.Fields(imagePackages), ","),
+		"--customize-hook=sh '" + setup + `' "$1"`}
+	for _, pattern := range excluded {
+		argv = append(argv, "--dpkgopt=path-exclude="+pattern)
+	}
+	for _, option := range aptOptions(ctx) {
+		argv = append(argv, "--aptopt="+option)
+	}
+	argv = append(argv, suite, root)
+	argv = append(argv, aptSources(ctx)...)
+	if err := run(ctx, argv...); err != nil {
+		return err
+	}
+	return os.Rename(root, image)
+}
+
+// aptOptions returns the host's settings that decide whether a mirror can be
+// reached: its proxies, and how patient it is with old mirrors.
+func aptOptions(ctx context.Context) []string {
+	out, err := exec.CommandContext(ctx, "apt-config", "dump").Output()
+	if err != nil {
+		return nil
+	}
+	var options []string
+	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+		line := lines.Text()
+		name, _, _ := strings.Cut(line, " ")
+		if strings.HasPrefix(name, "Acquire::") && !strings.Contains(name, "::Languages") && !strings.HasSuffix(line, ` "";`) &&
+			(strings.Contains(name, "Proxy") || strings.Contains(name, "Check-") || strings.Contains(name, "Verify-") || strings.HasSuffix(name, "Retries")) {
+			options = append(options, line)
+		}
+	}
+	return options
+}
+
+// aptSources returns the host's own sources of the release, or the default mirror.
+func aptSources(ctx context.Context) []string {
+	signed := ""
+	if _, err := os.Stat(keyring); err == nil {
+		signed = "[signed-by=" + keyring + "] "
+	}
+	var sources []string
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets",
+		"--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages").Output()
+	if err == nil {
+		for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+			fields := strings.Fields(lines.Text())
+			if len(fields) == 3 && fields[2] == "main" && (fields[1] == suite || strings.HasPrefix(fields[1], suite+"-")) &&
+				strings.Contains(fields[0], "debian") {
+				sources = append(sources, "deb "+signed+strings.Join(fields, " "))
+			}
+		}
+	}
+	if len(sources) == 0 {
+		sources = []string{"deb " + signed + defaultMirror + " " + suite + " main"}
+	}
+	return sources
+}
+
+func isDir(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+func say(log io.Writer, format string, args ...any) {
+	if log != nil {
+		fmt.Fprintf(log, format+"\n", args...)
+	}
+}
+
+// run runs a command of the host; the error ends with the last line it said.
+func run(ctx context.Context, argv ...string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w: testenv/prepare.sh installs what a lab needs", err)
+	}
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		return fmt.Errorf("%s: %w: %s", argv[0], err, lines[len(lines)-1])
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+#!/bin/sh
+# Runs once, when the image is built, with the image's root as $1. What differs
+# from machine to machine is written later, by the lab.
+set -eu
+root=$1
+
+# What a test machine never needs, and what would only make its boot slower.
+for unit in \
+	getty@.service console-getty.service container-getty@.service serial-getty@.service getty.target \
+	apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+	systemd-tmpfiles-clean.timer systemd-logind.service systemd-networkd.service systemd-resolved.service \
+	systemd-timesyncd.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
+	systemd-firstboot.service systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-hwdb-update.service \
+	systemd-update-done.service systemd-journal-catalog-update.service ldconfig.service \
+	systemd-udevd.service systemd-udev-trigger.service rc-local.service; do
+	ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
+
+cat >"$root/usr/local/sbin/lab-early" <<'SCRIPT'
+#!/bin/sh
+# systemd-nspawn gives a container less than a machine has. This gives it back.
+for dir in /sys /proc/sys /sys/fs/cgroup /sys/fs/cgroup/*; do
+	mountpoint -q "$dir" && mount -o remount,bind,rw "$dir"
+done
+mount --make-rshared /
+[ -e /dev/kmsg ] || mknod -m 0644 /dev/kmsg c 1 11
+# cadvisor and the kubelet ask for the block device below the root.
+if [ -r /etc/lab/disk ]; then
+	read -r name major minor </etc/lab/disk
+	[ -e "$name" ] || { mkdir -p "${name%/*}" && mknod -m 0600 "$name" b "$major" "$minor"; }
+fi
+exit 0
+SCRIPT
+chmod 0755 "$root/usr/local/sbin/lab-early"
+
+cat >"$root/etc/systemd/system/lab-early.service" <<'UNIT'
+[Unit]
+Description=Undo what makes a container less than a machine
+DefaultDependencies=no
+Before=sysinit.target systemd-journald.service systemd-sysctl.service systemd-modules-load.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/sbin/lab-early
+[Install]
+WantedBy=sysinit.target
+UNIT
+mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
+ln -sf ../lab-early.service "$root/etc/systemd/system/sysinit.target.wants/lab-early.service"
+
+# The kernel's log is the host's, and every machine would keep a copy of it.
+mkdir -p "$root/etc/systemd/journald.conf.d"
+printf '[Journal]\nReadKMsg=no\nStorage=persistent\nSystemMaxUse=64M\nRateLimitIntervalSec=0\n' \
+	>"$root/etc/systemd/journald.conf.d/lab.conf"
+
+# No PAM: a session would wait for logind, which is masked.
+cat >"$root/etc/ssh/sshd_config" <<'CONF'
+Include /etc/ssh/sshd_config.d/*.conf
+HostKey /etc/ssh/ssh_host_ed25519_key
+UseDNS no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PrintMotd no
+X11Forwarding no
+MaxSessions 64
+MaxStartups 64:30:128
+AcceptEnv LANG LC_*
+Subsystem sftp /usr/lib/openssh/sftp-server
+CONF
+
+# Born on each machine, never copied.
+rm -f "$root"/etc/ssh/ssh_host_* "$root/etc/machine-id" "$root/var/lib/dbus/machine-id" "$root/etc/hostname" "$root/etc/resolv.conf"
+ln -sf /etc/machine-id "$root/var/lib/dbus/machine-id"
+# Where the image came from is the host's business.
+rm -rf "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/* "$root"/etc/apt/apt.conf.d/99mmdebstrap \
+	"$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/*.log "$root"/var/log/apt "$root"/usr/share/locale/*

@@ -1,0 +1,79 @@
+package testenv
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vishvananda/netns"
+)
+
+// Cut pulls the machines' cables at the switch. Their links keep their carrier, as
+// when a switch forgets a port. Machines that are cut off still reach each other.
+func (l *Lab) Cut(names ...string) error { return l.attach(cutBridge, names) }
+
+// Join plugs the cables in again.
+func (l *Lab) Join(names ...string) error { return l.attach(mainBridge, names) }
+
+func (l *Lab) attach(bridge string, names []string) error {
+	for _, name := range names {
+		if _, err := l.Machine(name); err != nil {
+			return err
+		}
+	}
+	return l.onSwitch(func(sw netns.NsHandle) error { return attach(sw, bridge, names...) })
+}
+
+// Kill takes the machines' power away. The cable goes first: a kernel closes the
+// sockets of a killed process with a goodbye, which a dead machine never sends. Their
+// disks stay. A machine that is off already stays off.
+func (l *Lab) Kill(names ...string) error {
+	for _, name := range names {
+		if _, err := l.Machine(name); err != nil {
+			return err
+		}
+	}
+	return l.onSwitch(func(sw netns.NsHandle) error {
+		for _, name := range names {
+			// Only a machine that is off has no port.
+			if err := attach(sw, "", name); err != nil && l.running(name) {
+				return err
+			}
+		}
+		for _, name := range names {
+			err := withGroups(func(all []hierarchy) error {
+				return killGroups(findGroups(all, func(found string) bool { return found == l.group(name) }))
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if err := unplug(sw, name); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// Start switches a machine on again, with the disk that it had and nothing else: its
+// kernel state is new. It returns when the machine answers SSH.
+func (l *Lab) Start(ctx context.Context, name string) error {
+	m, err := l.Machine(name)
+	if err != nil {
+		return err
+	}
+	if l.running(name) {
+		return fmt.Errorf("%s is running; `lab kill %s` takes its power away", name, name)
+	}
+	if err := l.Kill(name); err != nil { // what a machine leaves that halted by itself
+		return err
+	}
+	signer, err := l.signer()
+	if err != nil {
+		return err
+	}
+	return l.onSwitch(func(sw netns.NsHandle) error {
+		return l.InCaller(func() error {
+			return withGroups(func(all []hierarchy) error { return l.boot(ctx, all, sw, m, signer) })
+		})
+	})
+}
