@@ -1,0 +1,181 @@
+//go:build lab
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"provision/provisioner/bundle"
+)
+
+// root is the repository's folder, where bin/ and dist/ are.
+var root = func() string {
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
+
+// lab is a lab of one test; the machines go when the test ends.
+type lab struct {
+	t    *testing.T
+	dir  string
+	file string
+}
+
+func newLab(t *testing.T, flags ...string) *lab {
+	t.Helper()
+	l := &lab{t: t, dir: filepath.Join(t.TempDir(), "lab")}
+	l.file = filepath.Join(l.dir, "cluster.hcl")
+	t.Cleanup(func() {
+		if t.Failed() {
+			l.sayWhy()
+		}
+		out := l.call(2*time.Minute, "bin/lab", "down", "--dir", l.dir)
+		if out.code != 0 {
+			t.Errorf("lab down: %s", out.all())
+		}
+	})
+	l.lab(append([]string{"up"}, flags...)...)
+	return l
+}
+
+// sayWhy prints what the machines' own logs say, for whoever reads a red run.
+func (l *lab) sayWhy() {
+	for _, argv := range [][]string{
+		{"bin/provision", "status", l.file},
+		{"bin/provision", "kubectl", l.file, "--", "get", "nodes,pods,csr", "-A", "-o", "wide"},
+		{"bin/provision", "kubectl", l.file, "--", "get", "events", "-A", "--sort-by=.lastTimestamp"},
+	} {
+		l.t.Logf("%s\n%s", strings.Join(argv, " "), l.call(30*time.Second, argv...).all())
+	}
+	list := l.call(10*time.Second, "bin/lab", "list", "--dir", l.dir)
+	for line := range strings.Lines(list.stdout) {
+		name, _, _ := strings.Cut(line, " ")
+		log := l.call(30*time.Second, "bin/lab", "ssh", name, "--dir", l.dir, "--", "journalctl", "-q", "--no-pager", "-p", "warning", "-n", "60")
+		l.t.Logf("%s's log\n%s", name, log.all())
+	}
+}
+
+// output is what a command said.
+type output struct {
+	code           int
+	stdout, stderr string
+}
+
+func (o output) all() string { return o.stdout + o.stderr }
+
+// call runs a program of the repository to its end or the time limit.
+func (l *lab) call(limit time.Duration, argv ...string) output {
+	l.t.Helper()
+	return l.callWith(limit, "", argv...)
+}
+
+func (l *lab) callWith(limit time.Duration, stdin string, argv ...string) output {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = root
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 20 * time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
+	err := cmd.Run()
+	if err != nil && cmd.ProcessState == nil {
+		l.t.Fatalf("%s: %v", strings.Join(argv, " "), err)
+	}
+	return output{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// lab runs a command of the lab, which must succeed.
+func (l *lab) lab(args ...string) output {
+	l.t.Helper()
+	argv := append([]string{"bin/lab", args[0], "--dir", l.dir}, args[1:]...)
+	out := l.call(3*time.Minute, argv...)
+	if out.code != 0 {
+		l.t.Fatalf("lab %s: exit status %d\n%s", strings.Join(args, " "), out.code, out.all())
+	}
+	return out
+}
+
+// on runs a command on a machine, which must succeed, and returns its output.
+func (l *lab) on(machine string, argv ...string) string {
+	l.t.Helper()
+	out := l.call(time.Minute, append([]string{"bin/lab", "ssh", machine, "--dir", l.dir, "--"}, argv...)...)
+	if out.code != 0 {
+		l.t.Fatalf("%s: %s: exit status %d\n%s", machine, strings.Join(argv, " "), out.code, out.all())
+	}
+	return out.stdout
+}
+
+// provision runs a command of the tool on the lab's file and checks its exit status.
+func (l *lab) provision(want int, command string, args ...string) output {
+	l.t.Helper()
+	start := time.Now()
+	out := l.call(5*time.Minute, append([]string{"bin/provision", command, l.file}, args...)...)
+	l.t.Logf("provision %s %s: %.1f s", command, strings.Join(args, " "), time.Since(start).Seconds())
+	if out.code != want {
+		l.t.Fatalf("provision %s: exit status %d, want %d\n%s", command, out.code, want, out.all())
+	}
+	return out
+}
+
+// kubectl runs kubectl, which must succeed, and returns its output.
+func (l *lab) kubectl(args ...string) string {
+	l.t.Helper()
+	return l.provision(0, "kubectl", append([]string{"--"}, args...)...).stdout
+}
+
+// apply gives the API server a manifest.
+func (l *lab) apply(manifest string) {
+	l.t.Helper()
+	out := l.callWith(time.Minute, manifest, "bin/provision", "kubectl", l.file, "--", "apply", "-f", "-")
+	if out.code != 0 {
+		l.t.Fatalf("apply: %s", out.all())
+	}
+}
+
+// image returns the reference of an image of the newest bundle.
+func image(t *testing.T, name string) string {
+	t.Helper()
+	path, err := bundle.Find([]string{filepath.Join(root, "dist")}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for _, image := range b.Components().Images {
+		if image.File == "images/"+name+".tar" {
+			return image.Name
+		}
+	}
+	t.Fatalf("%s has no image %s", path, name)
+	return ""
+}
+
+// eventually asks until the answer is yes, for a minute at most.
+func eventually(t *testing.T, what string, ask func() (bool, string)) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	var last string
+	for time.Now().Before(deadline) {
+		var ok bool
+		if ok, last = ask(); ok {
+			return
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	t.Fatalf("%s: not within a minute; last: %s", what, last)
+}
