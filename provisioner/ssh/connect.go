@@ -1,0 +1,139 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// ciphers puts AES-GCM first, which processors do in hardware: it is several
+// times faster than ChaCha20 there, and a bundle is large.
+var ciphers = []string{
+	ssh.CipherAES128GCM, ssh.CipherAES256GCM, ssh.CipherChaCha20Poly1305,
+	ssh.CipherAES128CTR, ssh.CipherAES192CTR, ssh.CipherAES256CTR,
+}
+
+// chain connects to the first bastion, through it to the second, and so on to
+// the target.
+func (d *Dialer) chain(ctx context.Context, target Target) (*Client, error) {
+	dial := (&net.Dialer{Timeout: connectTimeout}).DialContext
+	var passed []io.Closer
+	closeAll := func() {
+		for i := len(passed) - 1; i >= 0; i-- {
+			passed[i].Close()
+		}
+	}
+	for _, bastion := range target.Bastions {
+		hop, err := d.connect(ctx, bastion, dial)
+		if err != nil {
+			closeAll()
+			return nil, fmt.Errorf("bastion: %w", err)
+		}
+		passed, dial = append(passed, hop), hop.DialContext
+	}
+	conn, err := d.connect(ctx, target, dial)
+	if err != nil {
+		closeAll()
+		return nil, err
+	}
+	return newClient(target, conn, passed, d.keepAlive), nil
+}
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// connect makes one connection and proves both sides to each other.
+func (d *Dialer) connect(ctx context.Context, target Target, dial dialFunc) (*ssh.Client, error) {
+	keys, err := d.keys(target)
+	if err != nil {
+		return nil, err
+	}
+	defer keys.close()
+	hosts, err := loadHostKeys(target)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dial(ctx, "tcp", target.address())
+	if err != nil {
+		return nil, reachError(err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := time.AfterFunc(greetTimeout, func() {
+		cancel(fmt.Errorf("%s took the connection, but its SSH server did not greet within %s", target.address(), greetTimeout))
+	})
+	defer patience.Stop()
+	// Not every connection has deadlines (one through a bastion has none).
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+
+	var booting atomic.Bool
+	config := &ssh.ClientConfig{
+		Config: ssh.Config{Ciphers: ciphers},
+		User:   target.user(),
+		Auth:   []ssh.AuthMethod{ssh.PublicKeysCallback(keys.signers)},
+		HostKeyCallback: func(host string, remote net.Addr, key ssh.PublicKey) error {
+			patience.Reset(loginTimeout) // a person may have to type a passphrase
+			return hosts.check(host, remote, key)
+		},
+		HostKeyAlgorithms: hosts.algorithms(),
+		BannerCallback: func(message string) error {
+			// pam_nologin says so while systemd is not done.
+			booting.Store(strings.Contains(message, "System is booting up"))
+			return nil
+		},
+	}
+	connection, channels, requests, err := ssh.NewClientConn(conn, target.address(), config)
+	if err != nil {
+		conn.Close()
+		return nil, handshakeError(ctx, target, err, hosts, keys, booting.Load())
+	}
+	if !stop() {
+		connection.Close()
+		return nil, context.Cause(ctx)
+	}
+	return ssh.NewClient(connection, channels, requests), nil
+}
+
+// handshakeError says in the user's words why two ends did not agree.
+func handshakeError(ctx context.Context, target Target, err error, hosts *hostKeys, keys *keyRing, booting bool) error {
+	var hostKey *HostKeyError
+	var keyFile *KeyFileError
+	var algorithm *ssh.AlgorithmNegotiationError
+	switch {
+	case errors.As(err, &hostKey):
+		return hostKey
+	case errors.As(err, &keyFile):
+		return keyFile
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &algorithm) && algorithm.What == "host key" && len(hosts.known) > 0:
+		return hosts.changed(nil)
+	case isAuthFailure(err) && booting:
+		return fmt.Errorf("%s is still booting and lets nobody in but root", target.address())
+	case isAuthFailure(err):
+		return &AuthError{User: target.user(), Address: target.address(), Offered: keys.offered(), Left: keys.left, cause: err}
+	}
+	return fmt.Errorf("%s: %w", target.address(), err)
+}
+
+// isAuthFailure knows the two ways in which a server says no. Neither has a type.
+func isAuthFailure(err error) bool {
+	return strings.Contains(err.Error(), "unable to authenticate") ||
+		strings.Contains(err.Error(), "oo many authentication failures")
+}
+
+// reachError shortens what dialling says, and explains a bastion's refusal.
+func reachError(err error) error {
+	var refused *ssh.OpenChannelError
+	if errors.As(err, &refused) && refused.Reason == ssh.Prohibited {
+		return fmt.Errorf("the bastion does not forward connections (AllowTcpForwarding, PermitOpen): %w", err)
+	}
+	return err
+}

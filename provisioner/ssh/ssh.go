@@ -1,0 +1,119 @@
+// Package ssh is components.Machine over SSH and SFTP: one connection to a
+// machine, host keys always checked, root by login or by sudo, nothing passed
+// through a shell that was not quoted.
+//
+// It knows what a machine's address and keys are, and nothing of what is done
+// there. How the operator said so is package config's affair; that a change is
+// journaled and locked is package run's.
+package ssh
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Target is one machine and how it is reached.
+type Target struct {
+	Name string // in the cluster file; errors are the caller's to prefix with it
+	Host string // a name or an address
+	Port int    // 0: 22
+	User string // "": root
+
+	// Keys are files: private keys, or public keys whose private part the
+	// agent holds. With KeysGiven nothing but these is offered, not even what
+	// else the agent holds.
+	Keys      []string
+	KeysGiven bool
+	Agent     bool // ask the agent at SSH_AUTH_SOCK
+
+	HostKey    string   // the only key to accept, as in authorized_keys; "": KnownHosts decide
+	KnownHosts []string // files; those that do not exist count as empty
+	AcceptNew  bool     // take the key of an unknown host, and add it to the first of KnownHosts
+
+	Sudo     bool     // root is had by `sudo -n`
+	Bastions []Target // passed through in order; their own Bastions are ignored
+}
+
+// address is where the target listens.
+func (t Target) address() string {
+	port := t.Port
+	if port == 0 {
+		port = 22
+	}
+	return net.JoinHostPort(t.Host, strconv.Itoa(port))
+}
+
+func (t Target) user() string {
+	if t.User == "" {
+		return "root"
+	}
+	return t.User
+}
+
+// Dialer makes connections. The zero value is ready. It remembers unlocked keys,
+// so that a passphrase is asked for once: use one for all machines. It is safe
+// for concurrent use.
+type Dialer struct {
+	// Passphrase is asked for a locked key that a machine wants, by the name of
+	// the key's file. nil: locked keys are not offered.
+	Passphrase func(file string) ([]byte, error)
+
+	// Patience is how long a machine that does not answer is tried again, as
+	// it may be booting; 0 is 15 s, and less than 0 tries once. Wrong keys are
+	// never tried again.
+	Patience time.Duration
+
+	keepAlive time.Duration // between two keep-alives; 0 is 15 s
+
+	mu       sync.Mutex
+	unlocked map[string]unlocked // by file
+}
+
+// Dial connects to a machine with a Dialer of its own.
+func Dial(ctx context.Context, target Target) (*Client, error) {
+	return new(Dialer).Dial(ctx, target)
+}
+
+const (
+	defaultPatience = 15 * time.Second
+	connectTimeout  = 8 * time.Second  // for TCP
+	greetTimeout    = 20 * time.Second // for the server to show its host key
+	loginTimeout    = 2 * time.Minute  // from then on, which is sshd's own LoginGraceTime
+	firstPause      = 200 * time.Millisecond
+	longestPause    = 2 * time.Second
+)
+
+// Dial connects to a machine, through its bastions. It fails with *HostKeyError
+// or *AuthError at once; other failures are retried while patience and ctx last.
+func (d *Dialer) Dial(ctx context.Context, target Target) (*Client, error) {
+	patience := d.Patience
+	if patience == 0 {
+		patience = defaultPatience
+	}
+	deadline := time.Now().Add(patience)
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		client, err := d.chain(ctx, target)
+		if err == nil || ctx.Err() != nil || permanent(err) || time.Now().Add(pause).After(deadline) {
+			return client, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// permanent reports whether another try would end the same way.
+func permanent(err error) bool {
+	var hostKey *HostKeyError
+	var auth *AuthError
+	var key *KeyFileError
+	var dns *net.DNSError
+	return errors.As(err, &hostKey) || errors.As(err, &auth) || errors.As(err, &key) ||
+		errors.As(err, &dns) && dns.IsNotFound
+}
