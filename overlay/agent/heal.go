@@ -1,0 +1,144 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"provision/overlay"
+	"provision/overlay/device"
+	"provision/overlay/host"
+	"provision/overlay/rules"
+	"provision/overlay/state"
+)
+
+// defaultMTU stands in until the link that has the machine's address is there.
+const defaultMTU = 1500
+
+// heal makes the kernel what it should be and says how it went. It returns when
+// to look again.
+func (a *agent) heal() time.Duration {
+	mtu, peers, err := a.apply()
+	problems := slices.Clone(a.refused)
+	if text := a.source.Trouble(); text != "" {
+		problems = append(problems, text)
+	}
+	if err != nil {
+		problems = append(problems, strings.Split(err.Error(), "\n")...)
+	}
+	if a.trouble != nil {
+		problems = append(problems, a.trouble.Error())
+	}
+	problems = append(problems, a.lookAround()...)
+	a.tell(problems)
+	status := overlay.Status{
+		Node: a.config.Node, Updated: time.Now(), Mode: a.mode, PublicKey: a.public, MTU: mtu,
+		Subnets: a.mesh.Subnets, Peers: overlay.PeerStatuses(a.mesh, peers), Problems: problems,
+	}
+	data, jsonErr := json.MarshalIndent(status, "", "  ")
+	if jsonErr == nil {
+		jsonErr = state.WriteFile(filepath.Join(a.config.RunDir, "status.json"), append(data, '\n'), 0o644)
+	}
+	if jsonErr != nil {
+		a.log.Error("the status is not written", "error", jsonErr)
+	}
+	if err != nil || a.trouble != nil {
+		return uneasy
+	}
+	return calm
+}
+
+// apply goes from what closes to what opens: the rules and the unreachable route
+// are there before the first packet can take a wrong way. One step that fails
+// does not keep the others from their work.
+func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, err error) {
+	var errs []error
+	try := func(err error) bool {
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return err == nil
+	}
+	if underlay, err := host.UnderlayMTU(a.config.Address, a.mesh.Peers); try(err) {
+		a.underlay = underlay
+	} else if a.underlay == 0 {
+		a.underlay = defaultMTU
+	}
+	if a.mode == "" {
+		mode, err := device.Resolve(a.config.Mode)
+		if try(err) {
+			a.mode = mode
+			a.log.Info("WireGuard", "mode", mode)
+		}
+	}
+	want := overlay.Desired(a.config, a.mesh, a.underlay)
+	if written, err := rules.Ensure(want.Rules); try(err) && written {
+		a.log.Info("nftables rules written", "table", "inet "+rules.Table)
+	}
+	absent := map[string]bool{overlay.Bridge: true, overlay.Tunnel: true}
+	if len(want.CNI.Subnets) > 0 && try(host.EnsureBridge(want.MTU, want.CNI.Subnets[0].Bridge)) {
+		absent[overlay.Bridge] = false
+		try(host.EnsureAddresses(overlay.Bridge, want.Bridge, want.Rules.Pods))
+	}
+	if a.mode != "" && try(host.EnsureTunnel(a.mode, want.MTU)) {
+		absent[overlay.Tunnel] = false
+		peers, err = a.device.Sync(a.key, want.Device)
+		try(err)
+		try(host.EnsureAddresses(overlay.Tunnel, want.Tunnel, want.Rules.Pods))
+	}
+	try(host.EnsureRoutes(slices.DeleteFunc(want.Routes, func(r overlay.Route) bool { return absent[r.Device] })))
+	try(host.EnsureSysctls(want.Sysctls, a.remember))
+	if a.config.CNIConf != "" && len(want.CNI.Subnets) > 0 {
+		try(state.WriteFile(a.config.CNIConf, want.CNI.Conflist(), 0o644))
+	}
+	return want.MTU, peers, errors.Join(errs...)
+}
+
+// remember notes what a kernel parameter held before its first change.
+func (a *agent) remember(name, value string) error {
+	if strings.Contains(name, "/"+overlay.Bridge+"/") || strings.Contains(name, "/"+overlay.Tunnel+"/") {
+		return nil // goes with the device
+	}
+	before, err := a.dir.Before()
+	if err != nil {
+		return err
+	}
+	if _, known := before[name]; known {
+		return nil
+	}
+	before[name] = value
+	return a.dir.SaveBefore(before)
+}
+
+// lookAround looks for what we cannot overrule, once a minute: a cluster with
+// many Services has many chains.
+func (a *agent) lookAround() []string {
+	if time.Since(a.looked) < time.Minute {
+		return a.strangers
+	}
+	a.looked = time.Now()
+	strangers, err := rules.Strangers()
+	if err != nil {
+		strangers = []string{err.Error()}
+	}
+	a.strangers = strangers
+	return strangers
+}
+
+// tell logs problems when they come and go, not every time they are seen.
+func (a *agent) tell(problems []string) {
+	for _, p := range problems {
+		if !slices.Contains(a.known, p) {
+			a.log.Warn(p)
+		}
+	}
+	for _, p := range a.known {
+		if !slices.Contains(problems, p) {
+			a.log.Info("no longer: " + p)
+		}
+	}
+	a.known = problems
+}

@@ -1,0 +1,141 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"provision/overlay"
+)
+
+// patience bounds one exchange with the device: a userspace daemon that was
+// stopped accepts a connection and never answers.
+const patience = 3 * time.Second
+
+// Device is wg0.
+type Device struct {
+	// announced is the endpoint last written for each key: see overlay.DiffPeers.
+	announced map[overlay.Key]netip.AddrPort
+	busy      chan struct{}
+}
+
+// New returns wg0, which need not be there yet.
+func New() *Device {
+	return &Device{announced: map[overlay.Key]netip.AddrPort{}, busy: make(chan struct{}, 1)}
+}
+
+// Sync writes what differs, and returns the peers as they were before.
+func (d *Device) Sync(key overlay.PrivateKey, want overlay.Device) ([]overlay.DevicePeer, error) {
+	var peers []overlay.DevicePeer
+	err := d.exchange(func(client *wgctrl.Client) error {
+		have, err := client.Device(overlay.Tunnel)
+		if err != nil {
+			return err
+		}
+		peers = devicePeers(have)
+		config, changed := diff(have, peers, key, want, d.announced)
+		if changed {
+			if err := client.ConfigureDevice(overlay.Tunnel, config); err != nil {
+				return err
+			}
+		}
+		clear(d.announced)
+		for _, p := range want.Peers {
+			d.announced[p.Key] = p.Endpoint
+		}
+		return nil
+	})
+	return peers, err
+}
+
+// exchange runs one exchange with the device, and gives up on it after a while.
+// One that never ends keeps its place, so that they do not pile up.
+func (d *Device) exchange(f func(*wgctrl.Client) error) error {
+	select {
+	case d.busy <- struct{}{}:
+	default:
+		return errors.New("wg0: the wireguard unit still does not answer")
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer func() { <-d.busy }()
+		// A new client each time: it looks for the kernel's WireGuard only when made.
+		client, err := wgctrl.New()
+		if err == nil {
+			err = errors.Join(f(client), client.Close())
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if errors.Is(err, fs.ErrNotExist) {
+			return errors.New("wg0: nobody answers for it: the wireguard unit does not run")
+		}
+		if err != nil {
+			return fmt.Errorf("wg0: %w", err)
+		}
+		return nil
+	case <-time.After(patience):
+		return errors.New("wg0: the wireguard unit does not answer")
+	}
+}
+
+func diff(have *wgtypes.Device, peers []overlay.DevicePeer, key overlay.PrivateKey, want overlay.Device, announced map[overlay.Key]netip.AddrPort) (config wgtypes.Config, changed bool) {
+	if have.PrivateKey != wgtypes.Key(key) {
+		private := wgtypes.Key(key)
+		config.PrivateKey, changed = &private, true
+	}
+	if have.ListenPort != want.Port {
+		config.ListenPort, changed = &want.Port, true
+	}
+	for _, c := range overlay.DiffPeers(peers, want, announced, time.Now()) {
+		p := wgtypes.PeerConfig{PublicKey: wgtypes.Key(c.Key), Remove: c.Remove, UpdateOnly: !c.Add}
+		if c.Endpoint.IsValid() {
+			p.Endpoint = net.UDPAddrFromAddrPort(c.Endpoint)
+		}
+		if c.Subnets != nil {
+			p.ReplaceAllowedIPs = true
+			for _, s := range c.Subnets {
+				p.AllowedIPs = append(p.AllowedIPs, net.IPNet{IP: s.Addr().AsSlice(), Mask: net.CIDRMask(s.Bits(), s.Addr().BitLen())})
+			}
+		}
+		if c.KeepaliveSeconds >= 0 {
+			interval := time.Duration(c.KeepaliveSeconds) * time.Second
+			p.PersistentKeepaliveInterval = &interval
+		}
+		config.Peers, changed = append(config.Peers, p), true
+	}
+	return config, changed
+}
+
+func devicePeers(d *wgtypes.Device) []overlay.DevicePeer {
+	var peers []overlay.DevicePeer
+	for _, p := range d.Peers {
+		peer := overlay.DevicePeer{
+			Key:              overlay.Key(p.PublicKey),
+			KeepaliveSeconds: int(p.PersistentKeepaliveInterval / time.Second),
+			Handshake:        p.LastHandshakeTime,
+			Received:         p.ReceiveBytes,
+			Sent:             p.TransmitBytes,
+		}
+		if p.Endpoint != nil {
+			e := p.Endpoint.AddrPort()
+			peer.Endpoint = netip.AddrPortFrom(e.Addr().Unmap(), e.Port())
+		}
+		for _, n := range p.AllowedIPs {
+			addr, _ := netip.AddrFromSlice(n.IP)
+			bits, _ := n.Mask.Size()
+			peer.Subnets = append(peer.Subnets, netip.PrefixFrom(addr.Unmap(), bits))
+		}
+		slices.SortFunc(peer.Subnets, netip.Prefix.Compare)
+		peers = append(peers, peer)
+	}
+	return peers
+}

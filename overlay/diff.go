@@ -1,0 +1,105 @@
+package overlay
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// DiffRoutes returns the routes to add, or to put in the place of one of the
+// same prefix and metric, and those to remove. Removals that a write already
+// replaces are not listed.
+func DiffRoutes(have, want []Route) (write, remove []Route) {
+	for _, w := range want {
+		if !slices.Contains(have, w) {
+			write = append(write, w)
+		}
+	}
+	for _, h := range have {
+		kept := slices.ContainsFunc(want, func(w Route) bool {
+			return w.Prefix == h.Prefix && w.Metric == h.Metric
+		})
+		if !kept {
+			remove = append(remove, h)
+		}
+	}
+	return write, remove
+}
+
+// DevicePeer is a peer as WireGuard has it.
+type DevicePeer struct {
+	Key              Key
+	Endpoint         netip.AddrPort // invalid: none
+	Subnets          []netip.Prefix
+	KeepaliveSeconds int
+	Handshake        time.Time // of the last one; zero: none yet
+	Received, Sent   int64     // bytes
+}
+
+// PeerChange is one difference. Only what is set is written.
+type PeerChange struct {
+	Key      Key
+	Remove   bool
+	Add      bool
+	Endpoint netip.AddrPort // invalid: as it is
+	Subnets  []netip.Prefix // nil: as they are
+	// KeepaliveSeconds is -1 where it stays as it is.
+	KeepaliveSeconds int
+}
+
+// fresh is how long after a handshake a session is certainly alive: WireGuard
+// rejects one that is older.
+const fresh = 180 * time.Second
+
+// DiffPeers returns what to change so that a device has the peers that it
+// should: removals first, so that a subnet is free before it is given to another.
+//
+// A peer which is as it should be is not touched at all: writing it again would
+// reset its session. An endpoint that has roamed stays while the session is
+// alive, unless the announced one changed: announced holds the endpoint that was
+// last written for each key.
+func DiffPeers(have []DevicePeer, want Device, announced map[Key]netip.AddrPort, now time.Time) []PeerChange {
+	var changes []PeerChange
+	for _, h := range have {
+		if !slices.ContainsFunc(want.Peers, func(p Peer) bool { return p.Key == h.Key }) {
+			changes = append(changes, PeerChange{Key: h.Key, Remove: true, KeepaliveSeconds: -1})
+		}
+	}
+	for _, w := range want.Peers {
+		i := slices.IndexFunc(have, func(h DevicePeer) bool { return h.Key == w.Key })
+		if i < 0 {
+			changes = append(changes, PeerChange{Key: w.Key, Add: true, Endpoint: w.Endpoint, Subnets: w.Subnets, KeepaliveSeconds: want.KeepaliveSeconds})
+			continue
+		}
+		h, c := have[i], PeerChange{Key: w.Key, KeepaliveSeconds: -1}
+		if h.Endpoint != w.Endpoint {
+			last, known := announced[w.Key]
+			alive := !h.Handshake.IsZero() && now.Sub(h.Handshake) < fresh
+			if !alive || known && last != w.Endpoint {
+				c.Endpoint = w.Endpoint
+			}
+		}
+		if !samePrefixes(h.Subnets, w.Subnets) {
+			c.Subnets = w.Subnets
+		}
+		if h.KeepaliveSeconds != want.KeepaliveSeconds {
+			c.KeepaliveSeconds = want.KeepaliveSeconds
+		}
+		if c.Endpoint.IsValid() || c.Subnets != nil || c.KeepaliveSeconds >= 0 {
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}
+
+func samePrefixes(x, y []netip.Prefix) bool {
+	if len(x) != len(y) {
+		return false
+	}
+	for _, p := range x {
+		if !slices.Contains(y, p) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,166 @@
+// Package nodes is where the agent learns of the other machines, and where it
+// announces its own: Kubernetes, or a file that stands in for it.
+//
+// It passes on what is said. Whether to believe it is left to overlay.Admit.
+package nodes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"provision/overlay"
+)
+
+// retry is how long to wait before the API is asked again. A machine that joins
+// waits for this, and an API that is down is not hurt by one request per machine
+// and second.
+const retry = time.Second
+
+// Kubernetes follows the cluster's Nodes.
+type Kubernetes struct {
+	kubeconfig, nodeKubeconfig string
+	log                        *slog.Logger
+	changed                    chan struct{}
+	filled                     atomic.Pointer[store] // nil until all Nodes were listed once
+	trouble                    atomic.Pointer[string]
+}
+
+// NewKubernetes returns a source that reads with one identity and announces with
+// another, the machine's own. The files need not be there yet.
+func NewKubernetes(kubeconfig, nodeKubeconfig string, log *slog.Logger) *Kubernetes {
+	return &Kubernetes{kubeconfig: kubeconfig, nodeKubeconfig: nodeKubeconfig, log: log, changed: make(chan struct{}, 1)}
+}
+
+// Changed tells that Nodes would answer otherwise than before.
+func (k *Kubernetes) Changed() <-chan struct{} { return k.changed }
+
+// Nodes returns all Nodes there are; ok is false until they were listed once.
+func (k *Kubernetes) Nodes() (nodes []overlay.Node, ok bool) {
+	filled := k.filled.Load()
+	if filled == nil {
+		return nil, false
+	}
+	for _, object := range filled.List() {
+		if n, ok := object.(*corev1.Node); ok {
+			nodes = append(nodes, overlay.Node{
+				UID:          string(n.UID),
+				Name:         n.Name,
+				Created:      n.CreationTimestamp.Time,
+				PodCIDRs:     n.Spec.PodCIDRs,
+				Announcement: n.Annotations[overlay.Annotation],
+			})
+		}
+	}
+	return nodes, true
+}
+
+// Trouble says why Nodes cannot be read at the moment; "" when they can.
+func (k *Kubernetes) Trouble() string {
+	if text := k.trouble.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+// Run follows the Nodes until the context ends.
+func (k *Kubernetes) Run(ctx context.Context) {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		client, err := connect(k.kubeconfig)
+		if err != nil {
+			k.note(ctx, err)
+			return
+		}
+		k.follow(ctx, client)
+	}, retry)
+}
+
+func (k *Kubernetes) follow(ctx context.Context, client rest.Interface) {
+	list := cache.NewListWatchFromClient(client, "nodes", metav1.NamespaceAll, fields.Everything())
+	silent := klog.Logger{} // the errors are ours to tell, once each
+	reflector := cache.NewReflectorWithOptions(&observed{ListWatch: list, source: k}, &corev1.Node{}, newStore(k), cache.ReflectorOptions{
+		Name:            "nodes",
+		TypeDescription: "Node",
+		Logger:          &silent,
+		Backoff:         &wait.Backoff{Duration: retry, Factor: 1, Steps: math.MaxInt, Cap: retry},
+	})
+	reflector.RunWithContext(klog.NewContext(ctx, silent))
+}
+
+func (k *Kubernetes) tell() {
+	select {
+	case k.changed <- struct{}{}:
+	default: // one is waiting to be taken already
+	}
+}
+
+// note remembers how the API answered, and logs a change of it.
+func (k *Kubernetes) note(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		if k.trouble.Swap(nil) != nil {
+			k.log.Info("the API can be read again")
+		}
+		return
+	}
+	text := fmt.Sprintf("the API cannot be read, the network stays as it is: %v", err)
+	if old := k.trouble.Swap(&text); old == nil || *old != text {
+		k.log.Warn(text)
+	}
+}
+
+// Announce writes the announcement on a machine's own Node.
+func (k *Kubernetes) Announce(ctx context.Context, node string, a overlay.Announcement) error {
+	client, err := connect(k.nodeKubeconfig)
+	if err != nil {
+		return err
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{overlay.Annotation: a.Text()}}})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return client.Patch(types.MergePatchType).Resource("nodes").Name(node).Body(patch).Do(ctx).Error()
+}
+
+// connect returns a client for core/v1 that knows Nodes and nothing else.
+func connect(kubeconfig string) (rest.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	scheme := runtime.NewScheme()
+	version := corev1.SchemeGroupVersion
+	scheme.AddKnownTypes(version, &corev1.Node{}, &corev1.NodeList{})
+	metav1.AddToGroupVersion(scheme, version)
+	config.APIPath, config.GroupVersion = "/api", &version
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	config.UserAgent = "provision-overlay"
+	client, err := rest.RESTClientFor(config)
+	if err != nil {
+		return nil, errors.Join(errors.New(kubeconfig), err)
+	}
+	return client, nil
+}

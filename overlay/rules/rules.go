@@ -1,0 +1,139 @@
+// Package rules keeps one nftables table of ours: what keeps pod traffic inside
+// the tunnel, masquerades what leaves for the outside, and fits TCP to the MTU.
+//
+// The table is compared with what it should be and, where it differs, replaced
+// in one transaction: there is no moment without it. Nobody else's table is
+// touched; Services are left to kube-proxy. A NetworkPolicy will be a chain
+// here at the forward hook, between the drops and everybody else's filters.
+package rules
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+
+	"provision/overlay"
+)
+
+// Table is the name of our table, of family inet.
+const Table = "provision-overlay"
+
+// chain is a base chain and its rules.
+type chain struct {
+	nftables.Chain
+	rules [][]expr.Any
+}
+
+// Ensure makes the table what it should be. It says whether it had to write.
+func Ensure(want overlay.Rules) (written bool, err error) {
+	conn, err := nftables.New()
+	if err != nil {
+		return false, fmt.Errorf("nftables: %w", err)
+	}
+	table := &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}
+	chains := build(table, want)
+	if same(conn, table, chains) {
+		return false, nil
+	}
+	// Added so that it can be deleted whether or not it was there: a transaction
+	// fails as a whole.
+	conn.AddTable(table)
+	conn.DelTable(table)
+	conn.AddTable(table)
+	for _, c := range chains {
+		conn.AddChain(&c.Chain)
+		for _, exprs := range c.rules {
+			conn.AddRule(&nftables.Rule{Table: table, Chain: &c.Chain, Exprs: exprs})
+		}
+	}
+	if err := conn.Flush(); err != nil {
+		return false, fmt.Errorf("nftables: write table inet %s: %w", Table, err)
+	}
+	return true, nil
+}
+
+// same reports whether the kernel has exactly these chains with these rules.
+func same(conn *nftables.Conn, table *nftables.Table, want []chain) bool {
+	for _, w := range want {
+		have, err := conn.ListChain(table, w.Name)
+		if err != nil || !sameChain(have, &w.Chain) {
+			return false
+		}
+		list, err := conn.GetRules(table, &w.Chain)
+		if err != nil || len(list) != len(w.rules) {
+			return false
+		}
+		for i, rule := range list {
+			if fingerprint(rule.Exprs) != fingerprint(w.rules[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func sameChain(have, want *nftables.Chain) bool {
+	return have.Type == want.Type &&
+		have.Hooknum != nil && *have.Hooknum == *want.Hooknum &&
+		have.Priority != nil && *have.Priority == *want.Priority
+}
+
+// fingerprint makes expressions comparable: they are pointers to plain values.
+func fingerprint(exprs []expr.Any) string {
+	text := ""
+	for _, e := range exprs {
+		fields, err := json.Marshal(e)
+		if err != nil {
+			return err.Error()
+		}
+		text += fmt.Sprintf("%T%s\n", e, fields)
+	}
+	return text
+}
+
+// Remove takes the table away and says whether there was one.
+func Remove() (removed bool, err error) {
+	conn, err := nftables.New()
+	if err != nil {
+		return false, fmt.Errorf("nftables: %w", err)
+	}
+	tables, err := conn.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return false, fmt.Errorf("nftables: list tables: %w", err)
+	}
+	i := slices.IndexFunc(tables, func(t *nftables.Table) bool { return t.Name == Table })
+	if i < 0 {
+		return false, nil
+	}
+	conn.DelTable(tables[i])
+	if err := conn.Flush(); err != nil {
+		return false, fmt.Errorf("nftables: remove table inet %s: %w", Table, err)
+	}
+	return true, nil
+}
+
+// Strangers names the chains of others that drop forwarded packets unless told
+// otherwise: in nftables no accept of ours can overrule them.
+func Strangers() ([]string, error) {
+	conn, err := nftables.New()
+	if err != nil {
+		return nil, fmt.Errorf("nftables: %w", err)
+	}
+	chains, err := conn.ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("nftables: list chains: %w", err)
+	}
+	var names []string
+	for _, c := range chains {
+		drops := c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop
+		forward := c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward
+		ip := c.Table.Family == nftables.TableFamilyIPv4 || c.Table.Family == nftables.TableFamilyIPv6 || c.Table.Family == nftables.TableFamilyINet
+		if drops && forward && ip {
+			names = append(names, fmt.Sprintf("nftables: chain %s of table %s drops what is forwarded, pods' packets too, unless it accepts %s and %s", c.Name, c.Table.Name, overlay.Bridge, overlay.Tunnel))
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,83 @@
+package overlay
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"text/tabwriter"
+	"time"
+)
+
+// Status is how the overlay of one machine is: a file below /run, written anew
+// every few seconds.
+type Status struct {
+	Node      string         `json:"node"`
+	Updated   time.Time      `json:"updated"`
+	Mode      Mode           `json:"mode"`
+	PublicKey Key            `json:"public_key"`
+	MTU       int            `json:"mtu"`
+	Subnets   []netip.Prefix `json:"subnets"`
+	Peers     []PeerStatus   `json:"peers"`
+	// Problems are sentences: what was refused, and what could not be done.
+	Problems []string `json:"problems"`
+}
+
+// PeerStatus is how a peer is.
+type PeerStatus struct {
+	Name      string         `json:"name"`
+	UID       string         `json:"uid"`
+	Endpoint  netip.AddrPort `json:"endpoint"` // where it is now, which need not be what it announced
+	Subnets   []netip.Prefix `json:"subnets"`
+	Handshake time.Time      `json:"handshake,omitzero"` // of the last one; absent: none yet
+	Received  int64          `json:"received_bytes"`
+	Sent      int64          `json:"sent_bytes"`
+}
+
+// Stale is how old a status may be before its writer counts as gone.
+const Stale = 20 * time.Second
+
+// PeerStatuses joins what a mesh says of peers with what a device does.
+func PeerStatuses(m Mesh, device []DevicePeer) []PeerStatus {
+	list := []PeerStatus{}
+	for _, p := range m.Peers {
+		s := PeerStatus{Name: p.Name, UID: p.UID, Endpoint: p.Endpoint, Subnets: p.Subnets}
+		for _, d := range device {
+			if d.Key == p.Key {
+				s.Handshake, s.Received, s.Sent = d.Handshake, d.Received, d.Sent
+				if d.Endpoint.IsValid() {
+					s.Endpoint = d.Endpoint
+				}
+			}
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// Print writes a status for people.
+func (s Status) Print(w io.Writer, now time.Time) error {
+	fmt.Fprintf(w, "%s: %s WireGuard, MTU %d, subnets %v, %d peers\n", s.Node, s.Mode, s.MTU, s.Subnets, len(s.Peers))
+	if age := now.Sub(s.Updated); age > Stale {
+		fmt.Fprintf(w, "this is %v old: the overlay agent does not run\n", age.Round(time.Second))
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(s.Peers) > 0 {
+		fmt.Fprintln(table, "PEER\tENDPOINT\tSUBNETS\tHANDSHAKE\tRECEIVED\tSENT")
+	}
+	for _, p := range s.Peers {
+		handshake := "never"
+		if !p.Handshake.IsZero() {
+			handshake = now.Sub(p.Handshake).Round(time.Second).String() + " ago"
+		}
+		fmt.Fprintf(table, "%s\t%v\t%v\t%s\t%d\t%d\n", p.Name, p.Endpoint, p.Subnets, handshake, p.Received, p.Sent)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, problem := range s.Problems {
+		if _, err := fmt.Fprintln(w, "!", problem); err != nil {
+			return err
+		}
+	}
+	return nil
+}

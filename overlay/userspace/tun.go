@@ -1,0 +1,110 @@
+package userspace
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"provision/overlay"
+)
+
+// alias is overlay/host's mark of a link that is ours.
+const alias = "provision"
+
+// openTUN makes wg0, or takes up the one that an earlier run left: it is
+// persistent, so that its address, routes and the pods' connections outlive us.
+func openTUN(offloads bool) (tun.Device, error) {
+	mtu, err := prepare()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "/dev/net/tun")
+	if err := attach(fd, offloads); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	link, err := netlink.LinkByName(overlay.Tunnel)
+	if err == nil {
+		err = netlink.LinkSetAlias(link, alias)
+	}
+	if err == nil {
+		// The device drops what does not fit into one batch: small segments of one
+		// large packet. The kernel is told to make the packet smaller instead.
+		err = netlink.LinkSetGSOMaxSegs(link, conn.IdealBatchSize)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", overlay.Tunnel, err), file.Close())
+	}
+	native, err := tun.CreateTUNFromFile(file, mtu)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", overlay.Tunnel, err), file.Close())
+	}
+	return native, nil
+}
+
+// prepare looks at what there is under the name. It returns the MTU to keep.
+func prepare() (mtu int, err error) {
+	link, err := netlink.LinkByName(overlay.Tunnel)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return device.DefaultMTU, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look for %s: %w", overlay.Tunnel, err)
+	}
+	a := link.Attrs()
+	addresses, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	if err != nil {
+		return 0, fmt.Errorf("%s: list its addresses: %w", overlay.Tunnel, err)
+	}
+	ours := a.Alias == alias || a.Alias == "" && len(addresses) == 0 && link.Type() == "tuntap"
+	switch {
+	case ours && link.Type() == "tuntap":
+		return a.MTU, nil
+	case ours: // a kernel device of an earlier mode
+		if err := netlink.LinkDel(link); err != nil {
+			return 0, fmt.Errorf("%s: remove the kernel's device: %w", overlay.Tunnel, err)
+		}
+		return a.MTU, nil
+	default:
+		return 0, fmt.Errorf("%s is there already, a %s link, and is not ours: rename or remove it", overlay.Tunnel, link.Type())
+	}
+}
+
+func attach(fd int, offloads bool) error {
+	request, err := unix.NewIfreq(overlay.Tunnel)
+	if err != nil {
+		return err
+	}
+	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	if offloads {
+		flags |= unix.IFF_VNET_HDR
+	}
+	request.SetUint16(flags)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		if errors.Is(err, unix.EBUSY) {
+			err = errors.New("another process has it: is a second wireguard daemon running?")
+		}
+		return fmt.Errorf("%s: attach: %w", overlay.Tunnel, err)
+	}
+	if err := unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1); err != nil {
+		return fmt.Errorf("%s: make persistent: %w", overlay.Tunnel, err)
+	}
+	return nil
+}
+
+// isUp reports whether wg0 is up, so that the device need not wait to be told.
+func isUp() bool {
+	link, err := netlink.LinkByName(overlay.Tunnel)
+	return err == nil && link.Attrs().Flags&net.FlagUp != 0
+}
