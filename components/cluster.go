@@ -60,6 +60,18 @@ type Taint struct {
 	Key, Value, Effect string
 }
 
+// ControlPlaneTaint is what upstream's tools give a master that should run no
+// work but its own.
+var ControlPlaneTaint = Taint{Key: "node-role.kubernetes.io/control-plane", Effect: "NoSchedule"}
+
+// NodeTaints are the taints that the machine's Node is to have.
+func (m MachineSpec) NodeTaints() []Taint {
+	if m.Taints == nil && m.Role == Master {
+		return []Taint{ControlPlaneTaint}
+	}
+	return m.Taints
+}
+
 // Bundle is what the chosen bundle holds, from its manifest.
 type Bundle struct {
 	ID     string            // "1.36.3-0123456789ab": version and the manifest's sum, the folder's name under Root

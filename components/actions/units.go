@@ -1,0 +1,76 @@
+package actions
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"provision/components"
+)
+
+// Units makes systemd read unit files again and starts units.
+type Units struct {
+	Of      string   // component
+	Enable  []string // to be started at boot
+	Start   []string // not running
+	Restart []string // running with what it read before
+	// Wait until they say that they are ready; without it they are only asked to start,
+	// and systemd restarts them until what they need is there.
+	Wait bool
+}
+
+// Component is the component it belongs to.
+func (a Units) Component() string { return a.Of }
+
+func (a Units) String() string {
+	var parts []string
+	for _, part := range []struct {
+		verb  string
+		units []string
+	}{{"start", a.Start}, {"restart", a.Restart}, {"enable", without(a.Enable, a.Start, a.Restart)}} {
+		if len(part.units) > 0 {
+			parts = append(parts, part.verb+" "+short(part.units))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// without leaves out the units that another verb of the same line names.
+func without(units []string, others ...[]string) []string {
+	return slices.DeleteFunc(slices.Clone(units), func(unit string) bool {
+		return slices.ContainsFunc(others, func(other []string) bool { return slices.Contains(other, unit) })
+	})
+}
+
+func short(units []string) string {
+	names := make([]string, len(units))
+	for i, unit := range units {
+		names[i] = strings.TrimSuffix(strings.TrimPrefix(unit, components.UnitName), ".service")
+	}
+	return strings.Join(names, ", ")
+}
+
+// Touches is empty: units of ours were not there before us, and are taken away
+// by their names.
+func (a Units) Touches() []components.Touch { return nil }
+
+// Apply enables, then starts and restarts in one job, so that systemd orders them.
+func (a Units) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
+	reload := []string{"systemctl", "daemon-reload"}
+	if len(a.Enable) > 0 {
+		reload = append([]string{"systemctl", "enable", "--quiet"}, a.Enable...) // reloads by itself
+	}
+	if _, err := on.Run(ctx, reload, nil); err != nil {
+		return err
+	}
+	units := slices.Concat(a.Start, a.Restart)
+	if len(units) == 0 {
+		return nil
+	}
+	restart := []string{"systemctl", "restart"} // starts what is not running
+	if !a.Wait {
+		restart = append(restart, "--no-block")
+	}
+	_, err := on.Run(ctx, append(restart, units...), nil)
+	return err
+}

@@ -1,0 +1,93 @@
+package addons
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+
+	"provision/components"
+)
+
+// Apply applies one addon and remembers that it did.
+type Apply struct {
+	Name      string // in the inventory: "coredns"
+	What      string // for a person: "CoreDNS"
+	Manifests []byte `json:"-"`
+	Sum       string // SHA-256 of the manifests, in hex
+}
+
+func newApply(name, what string, manifests []byte) Apply {
+	return Apply{Name: name, What: what, Manifests: manifests, Sum: components.Sum(manifests)}
+}
+
+// Component is "addons".
+func (Apply) Component() string { return "addons" }
+
+func (a Apply) String() string { return "apply " + a.What }
+
+// Touches is empty: nothing of it is on the machine.
+func (Apply) Touches() []components.Touch { return nil }
+
+// Apply applies the manifests server-side, then notes their sum.
+func (a Apply) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
+	api, err := site.API(ctx)
+	if err != nil {
+		return err
+	}
+	if err := api.Apply(ctx, a.Manifests); err != nil {
+		return err
+	}
+	return remember(ctx, api, a.Name, a.Sum)
+}
+
+// The ConfigMap that remembers. Its keys "applied.<name>" are read by provisioner/kube.
+const (
+	inventoryPath = "/api/v1/namespaces/kube-system/configmaps"
+	inventoryName = "provision-inventory"
+	appliedPrefix = "applied."
+)
+
+// remember notes the sum of what was applied. It is a patch of one key, so that
+// machines that note side by side do not undo each other's.
+func remember(ctx context.Context, api components.API, name, sum string) error {
+	object := map[string]any{"data": map[string]string{appliedPrefix + name: sum}}
+	patch := func() error {
+		return do(ctx, api, "PATCH", inventoryPath+"/"+inventoryName, mergePatch, object, nil)
+	}
+	err := patch()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	create := do(ctx, api, "POST", inventoryPath, plainJSON, map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]string{"name": inventoryName, "namespace": "kube-system"},
+	}, nil)
+	// Somebody else may have made it in between; then the patch says what is wrong, if anything is.
+	if err := patch(); err != nil {
+		return errors.Join(create, err)
+	}
+	return nil
+}
+
+// Content types of the API.
+const (
+	plainJSON  = "application/json"
+	mergePatch = "application/merge-patch+json"
+)
+
+// do sends an object and reads the answer into out, where that is not nil.
+func do(ctx context.Context, api components.API, method, path, contentType string, object, out any) error {
+	var body []byte
+	if object != nil {
+		var err error
+		if body, err = json.Marshal(object); err != nil {
+			return err
+		}
+	}
+	answer, err := api.Do(ctx, method, path, contentType, body)
+	if err != nil || out == nil {
+		return err
+	}
+	return json.Unmarshal(answer, out)
+}

@@ -1,0 +1,135 @@
+// Package base prepares a machine: kernel settings and modules, the hands of
+// network managers off our links, the slice and target that all units share,
+// and the bundle. It starts nothing.
+package base
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"provision/components"
+	"provision/components/actions"
+	"provision/templates"
+)
+
+// Files outside our own folders, which facts must look at.
+const (
+	sysctlFile   = "/etc/sysctl.d/90-provision.conf"
+	modulesFile  = "/etc/modules-load.d/provision.conf"
+	networkdFile = "/etc/systemd/network/05-provision.network"
+	managerFile  = "/etc/NetworkManager/conf.d/90-provision.conf"
+	sliceFile    = components.Units + "/provision.slice"
+	targetFile   = components.Units + "/provision.target"
+	nodeFile     = components.Etc + "/node.json"
+)
+
+// Paths are the files that base writes outside our own folders.
+func Paths() []string {
+	return []string{sysctlFile, modulesFile, networkdFile, managerFile, sliceFile, targetFile}
+}
+
+// Modules are the kernel modules that facts are asked for. A machine that
+// lacks br_netfilter or a tunnel cannot be a node; that is preflight's to say.
+func Modules() []string {
+	return []string{"br_netfilter", "nf_tables", "overlay", "tun", "wireguard"}
+}
+
+// settings are kubelet's own (it refuses others, with protectKernelDefaults),
+// then what the pods' network needs.
+var settings = []actions.Setting{
+	{Name: "kernel.keys.root_maxbytes", Value: "25000000"},
+	{Name: "kernel.keys.root_maxkeys", Value: "1000000"},
+	{Name: "kernel.panic", Value: "10"},
+	{Name: "kernel.panic_on_oops", Value: "1"},
+	{Name: "vm.overcommit_memory", Value: "1"},
+	{Name: "vm.panic_on_oom", Value: "0"},
+	{Name: "net.ipv4.ip_forward", Value: "1"},
+	{Name: "net.bridge.bridge-nf-call-ip6tables", Value: "1"},
+	{Name: "net.bridge.bridge-nf-call-iptables", Value: "1"},
+}
+
+// Sysctls are the names that facts are asked for.
+func Sysctls() []string {
+	names := make([]string, len(settings))
+	for i, s := range settings {
+		names[i] = s.Name
+	}
+	return names
+}
+
+// Actions prepare the machine.
+func Actions(c components.Cluster, m components.MachineSpec, f components.Facts) []components.Action {
+	d := actions.NewDraft("base", f)
+	modules(d, f)
+	sysctls(d, f)
+	d.File(networkdFile, 0o644, templates.NetworkdNetwork(), "/etc/systemd/network")
+	d.File(managerFile, 0o644, templates.NetworkManagerConf(), "/etc/NetworkManager", "/etc/NetworkManager/conf.d")
+	if d.Written(networkdFile) || d.Written(managerFile) {
+		d.Add(ReloadNetwork{})
+	}
+	d.File(nodeFile, 0o644, node(c, m))
+	d.File(sliceFile, 0o644, templates.Slice())
+	d.File(targetFile, 0o644, templates.Target())
+	if d.Written(targetFile) {
+		d.Add(actions.Units{Of: "base", Enable: []string{"provision.target"}})
+	}
+	return d.Actions()
+}
+
+func modules(d *actions.Draft, f components.Facts) {
+	var names []string
+	for _, name := range Modules() {
+		if f.Modules[name] {
+			names = append(names, name)
+		}
+	}
+	d.File(modulesFile, 0o644, templates.ModulesConf(templates.Modules{Names: names}), "/etc/modules-load.d")
+	// The bridge's settings exist while its module is loaded: they show whether it is.
+	_, loaded := f.Sysctls["net.bridge.bridge-nf-call-iptables"]
+	if len(names) > 0 && (d.Written(modulesFile) || !loaded) {
+		d.Add(actions.Modules{Of: "base", Names: names})
+	}
+}
+
+func sysctls(d *actions.Draft, f components.Facts) {
+	all := make([]templates.Setting, len(settings))
+	var differ []actions.Setting
+	for i, s := range settings {
+		all[i] = templates.Setting(s)
+		if f.Sysctls[s.Name] != s.Value {
+			differ = append(differ, s)
+		}
+	}
+	d.File(sysctlFile, 0o644, templates.SysctlConf(templates.Sysctls{Settings: all}), "/etc/sysctl.d")
+	if len(differ) > 0 {
+		d.Add(actions.Sysctls{Of: "base", File: sysctlFile, Settings: differ})
+	}
+}
+
+// node says to a person on the machine, and to our own tools there, what it is.
+func node(c components.Cluster, m components.MachineSpec) []byte {
+	text, err := json.MarshalIndent(struct {
+		Cluster string          `json:"cluster"`
+		Name    string          `json:"name"`
+		Role    components.Role `json:"role"`
+		Address string          `json:"address"`
+	}{c.Name, m.Name, m.Role, m.Address.String()}, "", "  ")
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return append(text, '\n')
+}
+
+// Bundle sends the agent and the bundle where they are not there yet.
+func Bundle(c components.Cluster, _ components.MachineSpec, f components.Facts) []components.Action {
+	var needed []components.Action
+	if !f.Agents[c.Agent()] {
+		needed = append(needed, actions.UploadAgent{Path: c.Agent(), Sum: c.Bundle.Files["bin/agent"]})
+	}
+	if !slices.Contains(f.Bundles, c.Bundle.ID) {
+		have := maps.Clone(f.BundleSums)
+		needed = append(needed, actions.Unpack{ID: c.Bundle.ID, Agent: c.Agent(), Have: have})
+	}
+	return needed
+}

@@ -1,0 +1,37 @@
+package master
+
+import (
+	"encoding/json"
+
+	"provision/templates"
+)
+
+// Approval is certificates.json: what the approver of serving certificates is
+// told. A kubelet gets one for the names and addresses of its own machine here
+// and for nothing else.
+type Approval struct {
+	Kubeconfig string     `json:"kubeconfig"`
+	Machines   []Approved `json:"machines"`
+}
+
+// Approved is one machine whose kubelet may serve.
+type Approved struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+}
+
+func (p plane) approver() {
+	p.kubeconfig(approverKubeconfig, "certificates")
+	approval := Approval{Kubeconfig: approverKubeconfig}
+	for _, m := range p.c.Machines {
+		approval.Machines = append(approval.Machines, Approved{Name: m.Name, Address: m.Address.String()})
+	}
+	text, err := json.MarshalIndent(approval, "", "  ")
+	if err != nil {
+		panic(err) // plain data always marshals
+	}
+	p.File(approverFile, 0o644, append(text, '\n'))
+	p.Unit(approver, func(sum string) []byte {
+		return templates.CertificatesService(templates.Certificates{Process: p.process(p.c.Agent(), sum)})
+	}, approverKubeconfig, approverFile)
+}

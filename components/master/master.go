@@ -1,0 +1,138 @@
+// Package master runs the control plane of one master: API server, controller
+// manager, scheduler and the approval of serving certificates. etcd and the
+// certificates are other packages'; what is kept in the API is addons'.
+package master
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"provision/components"
+	"provision/components/actions"
+	"provision/components/failover"
+	"provision/templates"
+)
+
+// readyWithin bounds the wait for an API server that was just started. A cold
+// start with an empty etcd takes seconds; a slow disk may make it a minute.
+const readyWithin = 2 * time.Minute
+
+// The files that the processes read when they start.
+const (
+	authenticationFile = components.Etc + "/authentication.yaml"
+	auditFile          = components.Etc + "/audit.yaml"
+	schedulerFile      = components.Etc + "/scheduler.yaml"
+	approverFile       = components.Etc + "/certificates.json"
+
+	controllerManagerKubeconfig = components.Etc + "/controller-manager.kubeconfig"
+	schedulerKubeconfig         = components.Etc + "/scheduler.kubeconfig"
+	approverKubeconfig          = components.Etc + "/certificates.kubeconfig"
+)
+
+// The units.
+var (
+	apiServer         = actions.Service("apiserver")
+	controllerManager = actions.Service("controller-manager")
+	scheduler         = actions.Service("scheduler")
+	approver          = actions.Service("certificates")
+)
+
+// Actions put the control plane's files in place, start it, and wait until the
+// API server is ready where it was started.
+func Actions(c components.Cluster, m components.MachineSpec, f components.Facts) []components.Action {
+	if m.Role != components.Master {
+		return nil
+	}
+	d := actions.NewDraft("master", f)
+	p := plane{Draft: d, c: c, m: m, f: f, settings: failover.From(c.Detect, c.Evict)}
+	p.apiServer()
+	p.controllerManager()
+	p.scheduler()
+	p.approver()
+	d.Start(false, apiServer, controllerManager, scheduler, approver)
+	if d.Starts(apiServer) {
+		d.Add(actions.WaitAPI{Of: "master", Timeout: readyWithin})
+	}
+	return d.Actions()
+}
+
+// plane is one machine's control plane while it is drafted.
+type plane struct {
+	*actions.Draft
+	c        components.Cluster
+	m        components.MachineSpec
+	f        components.Facts
+	settings failover.Settings
+}
+
+// process of a component; environment is what it has besides every client's.
+func (p plane) process(binary, sum string, environment ...string) templates.Process {
+	return templates.Process{
+		Binary:      binary,
+		Environment: slices.Concat(p.settings.Environment(), environment),
+		Sum:         sum,
+		LowerOOM:    p.f.LowerOOM,
+	}
+}
+
+func (p plane) node() string { return p.c.BundleDir() + "/bin/node" }
+
+func (p plane) election() templates.Election {
+	return templates.Election{
+		LeaseDuration: p.settings.LeaseDuration.String(),
+		RenewDeadline: p.settings.RenewDeadline.String(),
+		RetryPeriod:   p.settings.RetryPeriod.String(),
+	}
+}
+
+// kubeconfig of a component that uses this machine's own API server, which is
+// never older than the component.
+func (p plane) kubeconfig(file, leaf string) {
+	p.File(file, 0o600, templates.KubeconfigYAML(templates.Kubeconfig{
+		Cluster: p.c.Name,
+		Server:  "https://" + net.JoinHostPort(p.m.Address.String(), strconv.Itoa(components.PortAPI)),
+		Leaf:    leaf,
+	}))
+}
+
+func (p plane) apiServer() {
+	p.File(authenticationFile, 0o644, templates.AuthenticationYAML())
+	p.File(auditFile, 0o644, templates.AuditYAML())
+	p.Unit(apiServer, func(sum string) []byte {
+		return templates.APIServerService(templates.APIServer{
+			Process:      p.process(p.node(), sum, "GOGC=60"),
+			Address:      p.m.Address,
+			Port:         components.PortAPI,
+			Services:     p.c.Network.Services,
+			Domain:       p.c.Network.Domain,
+			EvictSeconds: p.settings.EvictSeconds,
+			Several:      len(p.c.Masters()) > 1,
+		})
+	}, authenticationFile, auditFile)
+}
+
+func (p plane) controllerManager() {
+	p.kubeconfig(controllerManagerKubeconfig, "controller-manager")
+	p.Unit(controllerManager, func(sum string) []byte {
+		return templates.ControllerManagerService(templates.ControllerManager{
+			Process:       p.process(p.node(), sum, "GOGC=75"),
+			Election:      p.election(),
+			Cluster:       p.c.Name,
+			Pods:          p.c.Network.Pods,
+			NodeMask:      p.c.Network.NodeMask,
+			Services:      p.c.Network.Services,
+			MonitorPeriod: p.settings.MonitorPeriod.String(),
+			MonitorGrace:  p.settings.MonitorGrace.String(),
+		})
+	}, controllerManagerKubeconfig)
+}
+
+func (p plane) scheduler() {
+	p.kubeconfig(schedulerKubeconfig, "scheduler")
+	p.File(schedulerFile, 0o644, templates.SchedulerYAML(p.election()))
+	p.Unit(scheduler, func(sum string) []byte {
+		return templates.SchedulerService(templates.Scheduler{Process: p.process(p.node(), sum, "GOGC=75")})
+	}, schedulerKubeconfig, schedulerFile)
+}

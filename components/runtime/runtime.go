@@ -1,0 +1,110 @@
+// Package runtime runs containerd, with everything it needs from the bundle,
+// beside whatever other runtime a machine has; and gives it the bundle's images.
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"provision/components"
+	"provision/components/actions"
+	"provision/templates"
+)
+
+// Socket is containerd's. kubelet.yaml names it too.
+const Socket = components.Run + "/containerd/containerd.sock"
+
+const (
+	configFile = components.Etc + "/containerd.toml"
+	imageStamp = components.State + "/stamps/images"
+)
+
+// Unit is containerd's unit.
+var Unit = actions.Service("containerd")
+
+// CgroupDriver is who makes the pods' control groups, the same for containerd
+// and kubelet. systemd owns a unified hierarchy; of the old ones it uses only
+// what its units need, and asking it for each pod's is slow.
+func CgroupDriver(f components.Facts) string {
+	if f.Cgroup == 1 {
+		return "cgroupfs"
+	}
+	return "systemd"
+}
+
+// Path is PATH of processes that run the bundle's programs: kube-proxy and the
+// portmap plugin execute nft.
+func Path(c components.Cluster) string {
+	return "PATH=" + c.BundleDir() + "/bin:" + c.BundleDir() + "/nft:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+}
+
+// Actions put containerd's files in place, start it, and import the images.
+func Actions(c components.Cluster, _ components.MachineSpec, f components.Facts) []components.Action {
+	d := actions.NewDraft("containerd", f)
+	d.File(configFile, 0o644, templates.ContainerdTOML(templates.ContainerdConfig{
+		Socket:        Socket,
+		Bundle:        c.BundleDir(),
+		Pause:         c.Image("pause"),
+		LowerOOM:      f.LowerOOM,
+		SystemdCgroup: CgroupDriver(f) == "systemd",
+	}))
+	d.Unit(Unit, func(sum string) []byte {
+		return templates.ContainerdService(templates.Containerd{Process: templates.Process{
+			Binary:      c.BundleDir() + "/bin/containerd",
+			Environment: []string{Path(c)},
+			Sum:         sum,
+			LowerOOM:    f.LowerOOM,
+		}})
+	}, configFile)
+	d.Start(true, Unit)
+	stamp := stamp(c)
+	if f.Files[imageStamp].SHA256 != components.Sum(stamp) {
+		d.Add(ImportImages{Agent: c.Agent(), Bundle: c.BundleDir(), Images: c.Bundle.Images, Stamp: stamp})
+	}
+	return d.Actions()
+}
+
+// stamp says which images a machine was given.
+func stamp(c components.Cluster) []byte {
+	var text bytes.Buffer
+	for _, image := range c.Bundle.Images {
+		fmt.Fprintf(&text, "%s %s\n", c.Bundle.Files[image.File], image.Name)
+	}
+	return text.Bytes()
+}
+
+// ImportImages gives containerd the bundle's images and pins them.
+type ImportImages struct {
+	Agent  string
+	Bundle string // folder
+	Images []components.Image
+	Stamp  []byte `json:"-"` // remembers, when it is done, what was imported
+}
+
+// Component is "containerd".
+func (ImportImages) Component() string { return "containerd" }
+
+func (a ImportImages) String() string {
+	text := "import images"
+	for i, image := range a.Images {
+		if i > 0 {
+			text += ","
+		}
+		text += " " + image.Name
+	}
+	return text
+}
+
+// Touches is empty: containerd's folders are ours.
+func (ImportImages) Touches() []components.Touch { return nil }
+
+// Apply has the agent import, then writes the stamp.
+func (a ImportImages) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
+	_, err := on.Run(ctx, []string{a.Agent, "import-images", "--dir", a.Bundle, "--address", Socket}, nil)
+	if err != nil {
+		return err
+	}
+	return on.WriteFile(ctx, imageStamp, 0o644, slices.Clone(a.Stamp))
+}

@@ -1,0 +1,139 @@
+// Package worker runs what every machine runs, masters too: the balancer before
+// the API servers, the overlay, kubelet and kube-proxy. The container runtime
+// is package runtime's; the Node's labels and taints are addons'.
+package worker
+
+import (
+	"net"
+	"slices"
+	"strconv"
+
+	"provision/components"
+	"provision/components/actions"
+	"provision/components/failover"
+	"provision/components/runtime"
+	"provision/templates"
+)
+
+// The files that the processes read when they start.
+const (
+	kubeletFile  = components.Etc + "/kubelet.yaml"
+	proxyFile    = components.Etc + "/proxy.yaml"
+	balancerFile = components.Etc + "/balancer.json"
+	overlayFile  = components.Etc + "/overlay.json"
+	resolvFile   = components.Etc + "/resolv.conf"
+
+	kubeletKubeconfig = components.Etc + "/kubelet.kubeconfig"
+	proxyKubeconfig   = components.Etc + "/proxy.kubeconfig"
+	agentKubeconfig   = components.Etc + "/agent.kubeconfig"
+)
+
+// The units.
+var (
+	kubelet   = actions.Service("kubelet")
+	proxy     = actions.Service("proxy")
+	balancer  = actions.Service("balancer")
+	overlay   = actions.Service("overlay")
+	wireguard = actions.Service("wireguard")
+)
+
+// Actions put kubelet's and kube-proxy's files in place and start them. It is
+// quickest when the API is ready and the machine's Node there (addons.Nodes):
+// kubelet's first registration and kube-proxy's look for its Node back off for
+// seconds when they come too early.
+func Actions(c components.Cluster, m components.MachineSpec, f components.Facts) []components.Action {
+	n := node{Draft: actions.NewDraft("worker", f), c: c, m: m, f: f, settings: failover.From(c.Detect, c.Evict)}
+	n.kubelet()
+	n.proxy()
+	n.Start(false, kubelet, proxy)
+	return n.Actions()
+}
+
+// node is one machine while it is drafted.
+type node struct {
+	*actions.Draft
+	c        components.Cluster
+	m        components.MachineSpec
+	f        components.Facts
+	settings failover.Settings
+}
+
+func (n node) process(binary, sum string, environment ...string) templates.Process {
+	return templates.Process{
+		Binary:      binary,
+		Environment: slices.Concat(n.settings.Environment(), environment),
+		Sum:         sum,
+		LowerOOM:    n.f.LowerOOM,
+	}
+}
+
+func (n node) binary() string { return n.c.BundleDir() + "/bin/node" }
+
+// viaBalancer is the API as everything but a master's own components reaches it.
+var viaBalancer = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(components.PortBalancer))
+
+func (n node) kubeconfig(file, server, leaf string) {
+	n.File(file, 0o600, templates.KubeconfigYAML(templates.Kubeconfig{Cluster: n.c.Name, Server: server, Leaf: leaf}))
+}
+
+// nodeKubeconfig is kubelet's. On a master it names the master's own API
+// server: a kubelet is never newer than that while masters are upgraded one by one.
+func (n node) nodeKubeconfig() {
+	server := viaBalancer
+	if n.m.Role == components.Master {
+		server = "https://" + net.JoinHostPort(n.m.Address.String(), strconv.Itoa(components.PortAPI))
+	}
+	n.kubeconfig(kubeletKubeconfig, server, "kubelet")
+}
+
+func (n node) kubelet() {
+	n.nodeKubeconfig()
+	n.File(kubeletFile, 0o644, templates.KubeletYAML(templates.KubeletConfig{
+		Address:         n.m.Address,
+		Domain:          n.c.Network.Domain,
+		DNS:             n.c.Network.ServiceAddress(10),
+		ResolvConf:      n.resolvConf(),
+		CgroupDriver:    runtime.CgroupDriver(n.f),
+		LowerOOM:        n.f.LowerOOM,
+		LeaseSeconds:    n.settings.LeaseSeconds,
+		StatusFrequency: n.settings.StatusFrequency.String(),
+		Taints:          taints(n.m),
+	}))
+	n.Unit(kubelet, func(sum string) []byte {
+		return templates.KubeletService(templates.Kubelet{
+			Process: n.process(n.binary(), sum, runtime.Path(n.c), "GOGC=75"),
+			Name:    n.m.Name,
+			Address: n.m.Address,
+		})
+	}, kubeletFile, kubeletKubeconfig)
+}
+
+// resolvConf is the machine's real one, or one of ours that asks nobody.
+func (n node) resolvConf() string {
+	if n.f.ResolvConf != "" {
+		return n.f.ResolvConf
+	}
+	n.File(resolvFile, 0o644, templates.ResolvConfFile(templates.ResolvConf{Nobody: components.NodeAPI}))
+	return resolvFile
+}
+
+func taints(m components.MachineSpec) []templates.Taint {
+	var taints []templates.Taint
+	for _, t := range m.NodeTaints() {
+		taints = append(taints, templates.Taint(t))
+	}
+	return taints
+}
+
+func (n node) proxy() {
+	n.kubeconfig(proxyKubeconfig, viaBalancer, "proxy")
+	n.File(proxyFile, 0o644, templates.ProxyYAML(templates.ProxyConfig{
+		Name:     n.m.Name,
+		Address:  n.m.Address,
+		Pods:     n.c.Network.Pods,
+		LowerOOM: n.f.LowerOOM,
+	}))
+	n.Unit(proxy, func(sum string) []byte {
+		return templates.ProxyService(templates.Proxy{Process: n.process(n.binary(), sum, runtime.Path(n.c), "GOGC=75")})
+	}, proxyFile, proxyKubeconfig)
+}

@@ -1,0 +1,38 @@
+package templates
+
+import "net/netip"
+
+// IdentitiesYAML returns the roles of the identities that are ours.
+func IdentitiesYAML() []byte { return render("identities.yaml", nil) }
+
+// PodSubnetsYAML returns the policy that guards the nodes' pod subnets.
+func PodSubnetsYAML() []byte { return render("pod-subnets.yaml", nil) }
+
+// APIEndpoint is api-endpoint.yaml.
+type APIEndpoint struct {
+	Address netip.Addr // of every machine's balancer
+	Port    int
+}
+
+// APIEndpointYAML returns where the Service "kubernetes" leads.
+func APIEndpointYAML(v APIEndpoint) []byte { return render("api-endpoint.yaml", v) }
+
+// Inventory is inventory.yaml.
+type Inventory struct {
+	Cluster  string // its name
+	Machines string // JSON, one line
+}
+
+// InventoryYAML returns what is remembered of the cluster in itself.
+func InventoryYAML(v Inventory) []byte { return render("inventory.yaml", v) }
+
+// CoreDNS is coredns.yaml.
+type CoreDNS struct {
+	Image    string
+	Address  netip.Addr // of the Service
+	Domain   string     // "cluster.local"
+	Replicas int
+}
+
+// CoreDNSYAML returns the cluster's DNS.
+func CoreDNSYAML(v CoreDNS) []byte { return render("coredns.yaml", v) }

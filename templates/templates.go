@@ -1,0 +1,33 @@
+// Package templates holds every file that is put on a machine or into a
+// cluster, as it will look: real files below files/, embedded, each with one
+// type of values, one function and one golden.
+//
+// It decides nothing. Values come from the packages of components; paths are
+// written out in the files, where a reader expects them, and agree with
+// components/paths.go.
+package templates
+
+import (
+	"bytes"
+	"embed"
+	"strconv"
+	"text/template"
+)
+
+//go:embed files
+var embedded embed.FS
+
+var parsed = template.Must(template.New("").
+	Option("missingkey=error").
+	Funcs(template.FuncMap{"quote": strconv.Quote}).
+	ParseFS(embedded, "files/*"))
+
+// render fills a template in. The types fit the templates, which the goldens
+// show, so that an error is a mistake in this package.
+func render(name string, values any) []byte {
+	var text bytes.Buffer
+	if err := parsed.ExecuteTemplate(&text, name, values); err != nil {
+		panic("templates: " + err.Error())
+	}
+	return text.Bytes()
+}
