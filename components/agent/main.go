@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"provision/components/agent/balancer"
 	"provision/components/agent/certificates"
 	"provision/components/agent/lock"
 )
@@ -67,6 +68,7 @@ func newCommand() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.AddCommand(
+		balancer.NewCommand(),
 		certificates.NewCommand(),
 		lock.NewCommand(),
 		newVersionCommand(),

@@ -1,0 +1,171 @@
+// Package balancer is a machine's TCP balancer over the masters' API servers.
+//
+// It looks at every server several times a second, closes the connections of
+// one that died at once, and parks new connections for a moment while none is
+// ready. It carries bytes and knows nothing of Kubernetes; TLS stays between
+// client and server. What it listens on and which servers there are is in its
+// file, which it reads again when it changes; who writes the file is the
+// provisioner's affair.
+package balancer
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"provision/components/agent/durable"
+	"provision/components/balancer"
+)
+
+// maxFile bounds the configuration and the authorities' file, in bytes.
+const maxFile = 1 << 20
+
+// daemon is one running balancer.
+type daemon struct {
+	path    string // of the configuration
+	log     *slog.Logger
+	proxy   *proxy
+	address func(netip.Addr) error // gives the machine an address
+	every   time.Duration          // how often files and address are looked at
+
+	listeners map[netip.AddrPort]*net.TCPListener
+	serving   sync.WaitGroup
+
+	// As last applied.
+	text, authority []byte
+	config          balancer.Config
+}
+
+func newDaemon(path string, log *slog.Logger) *daemon {
+	return &daemon{
+		path: path, log: log, proxy: newProxy(newPool(log)), address: putOnLoopback, every: time.Second,
+		listeners: map[netip.AddrPort]*net.TCPListener{},
+	}
+}
+
+// run balances until the context ends; ready is called once it listens. Only
+// the first reading of the files may fail: a later mistake is logged once, what
+// works goes on, and it is tried again until it is mended.
+func (d *daemon) run(ctx context.Context, ready func()) error {
+	defer d.close()
+	if err := d.reload(ctx); err != nil {
+		return err
+	}
+	ready()
+	ticker := time.NewTicker(d.every)
+	defer ticker.Stop()
+	problem := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		err := d.reload(ctx)
+		if err == nil {
+			err = d.keepAddress(d.config)
+		}
+		if err != nil && err.Error() != problem {
+			d.log.Error("the balancer stays as it was", "why", err)
+		}
+		problem = fmt.Sprint(err)
+	}
+}
+
+// reload applies the files where they changed.
+func (d *daemon) reload(ctx context.Context) error {
+	text, err := durable.Read(d.path, maxFile)
+	if err != nil {
+		return err
+	}
+	config := d.config
+	if !bytes.Equal(text, d.text) {
+		if config, err = balancer.Decode(text); err != nil {
+			return fmt.Errorf("%s: %w", d.path, err)
+		}
+	}
+	authority, err := durable.Read(config.CA, maxFile)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(text, d.text) && bytes.Equal(authority, d.authority) {
+		return nil
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authority) {
+		return fmt.Errorf("%s: no certificate", config.CA)
+	}
+	if err := d.keepAddress(config); err != nil {
+		return err
+	}
+	if err := d.listen(ctx, config.Listen); err != nil {
+		return err
+	}
+	look := checker{time.Duration(config.Health.Interval), time.Duration(config.Health.Timeout), roots}
+	afresh := config.Health != d.config.Health || !bytes.Equal(authority, d.authority)
+	d.proxy.pool.set(config.Servers, afresh, func(s *server) func() { return d.watch(ctx, look, s) })
+	d.text, d.authority, d.config = text, authority, config
+	d.log.Info("balancing", "servers", config.Servers, "listen", config.Listen)
+	return nil
+}
+
+func (d *daemon) keepAddress(config balancer.Config) error {
+	if !config.NodeAddress.IsValid() {
+		return nil
+	}
+	return d.address(config.NodeAddress)
+}
+
+func (d *daemon) watch(ctx context.Context, look checker, s *server) (stop func()) {
+	ctx, stop = context.WithCancel(ctx)
+	d.serving.Go(func() {
+		look.watch(ctx, s.address, func(found verdict, why string) { d.proxy.pool.report(s, found, why) })
+	})
+	return stop
+}
+
+// listen opens what is new, and only then closes what is no longer wanted.
+func (d *daemon) listen(ctx context.Context, wanted []netip.AddrPort) error {
+	opened := map[netip.AddrPort]*net.TCPListener{}
+	for _, address := range wanted {
+		if d.listeners[address] != nil || opened[address] != nil {
+			continue
+		}
+		listener, err := listen(ctx, address)
+		if err != nil {
+			for _, other := range opened {
+				other.Close()
+			}
+			return err
+		}
+		opened[address] = listener
+	}
+	for address, listener := range opened {
+		d.listeners[address] = listener
+		d.serving.Go(func() { d.proxy.serve(ctx, listener) })
+	}
+	for address, listener := range d.listeners {
+		if !slices.Contains(wanted, address) {
+			listener.Close()
+			delete(d.listeners, address)
+		}
+	}
+	return nil
+}
+
+// close stops listening and waits for what runs. Connections end with the
+// context: their clients come back, to the next process.
+func (d *daemon) close() {
+	for _, listener := range d.listeners {
+		listener.Close()
+	}
+	d.proxy.pool.set(nil, false, nil)
+	d.serving.Wait()
+}
