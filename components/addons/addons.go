@@ -13,27 +13,18 @@ import (
 	"provision/templates"
 )
 
-// Actions apply what is not in the cluster as wanted. They belong to one
-// machine only, which need not be a special one, and need an API that is ready.
-func Actions(c components.Cluster, facts components.ClusterFacts) []components.Action {
-	var actions []components.Action
-	for _, addon := range wanted(c) {
-		if facts.Applied[addon.Name] != addon.Sum {
-			actions = append(actions, addon)
-		}
-	}
-	return actions
-}
-
-// wanted are the addons, in order: rights before those who need them, and DNS,
-// which takes the longest to be ready, as early as that allows.
-func wanted(c components.Cluster) []Apply {
+// Access applies, before any kubelet starts, what the machines and pods need
+// of the API from their first moment on. It belongs to one machine's job and
+// needs an API that is ready. DNS is among it, so that its pods wait for nodes
+// and not the nodes for them. Each machine's Node is Nodes' affair.
+func Access(c components.Cluster, facts components.ClusterFacts) []components.Action {
 	replicas := 1
 	if len(c.Machines) > 1 {
 		replicas = 2
 	}
-	return []Apply{
+	return missing(facts,
 		newApply("identities", "the rights of machines and people", templates.IdentitiesYAML()),
+		newApply("pod-subnets", "the policy that guards pod subnets", templates.PodSubnetsYAML()),
 		newApply("api-endpoint", "the API's endpoint for pods", templates.APIEndpointYAML(templates.APIEndpoint{
 			Address: components.NodeAPI,
 			Port:    components.PortBalancer,
@@ -44,12 +35,26 @@ func wanted(c components.Cluster) []Apply {
 			Domain:   c.Network.Domain,
 			Replicas: replicas,
 		})),
-		newApply("pod-subnets", "the policy that guards pod subnets", templates.PodSubnetsYAML()),
-		newApply("inventory", "the inventory", templates.InventoryYAML(templates.Inventory{
-			Cluster:  c.Name,
-			Machines: machines(c),
-		})),
+	)
+}
+
+// Actions apply what can wait until the machines are settled.
+func Actions(c components.Cluster, facts components.ClusterFacts) []components.Action {
+	return missing(facts, newApply("inventory", "the inventory", templates.InventoryYAML(templates.Inventory{
+		Cluster:  c.Name,
+		Machines: machines(c),
+	})))
+}
+
+// missing are those that were not applied as they are now.
+func missing(facts components.ClusterFacts, wanted ...Apply) []components.Action {
+	var missing []components.Action
+	for _, addon := range wanted {
+		if facts.Applied[addon.Name] != addon.Sum {
+			missing = append(missing, addon)
+		}
 	}
+	return missing
 }
 
 // Machine is a machine in the inventory.

@@ -26,7 +26,7 @@ func RoleLabel(role components.Role) string {
 // Nodes makes a machine's Node, or gives it its labels and taints, where the
 // cluster has it otherwise.
 //
-// It is planned before kubelet's first start: with the Node there, kubelet's
+// It is planned before worker.Actions, in the same job: with the Node there, kubelet's
 // CSINode and kube-proxy's addresses are there at their first look instead of
 // after a back-off of seconds, and the pod subnet is given out meanwhile.
 func Nodes(c components.Cluster, m components.MachineSpec, facts components.ClusterFacts) []components.Action {

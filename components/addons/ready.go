@@ -1,0 +1,108 @@
+package addons
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"provision/components"
+)
+
+// readyWithin bounds the wait for the whole cluster: images are on the machines
+// already, so what is left is starting processes.
+const readyWithin = 3 * time.Minute
+
+// WaitReady waits until the Nodes are ready and DNS serves.
+type WaitReady struct {
+	Nodes []string
+}
+
+// Component is "addons".
+func (WaitReady) Component() string { return "addons" }
+
+func (a WaitReady) String() string {
+	return "wait until " + strings.Join(a.Nodes, ", ") + " and DNS are ready"
+}
+
+// Touches is empty.
+func (WaitReady) Touches() []components.Touch { return nil }
+
+// Apply asks again and again; what is not ready in the end is the error.
+func (a WaitReady) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	api, err := site.API(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		missing, err := a.missing(ctx, api)
+		if err == nil && len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if err == nil {
+				err = fmt.Errorf("%s not ready after %s", strings.Join(missing, ", "), readyWithin)
+			}
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// missing names what is not ready yet.
+func (a WaitReady) missing(ctx context.Context, api components.API) ([]string, error) {
+	ready, err := readyNodes(ctx, api)
+	if err != nil {
+		return nil, err
+	}
+	missing := slices.DeleteFunc(slices.Clone(a.Nodes), func(name string) bool { return ready[name] })
+	if len(missing) > 0 {
+		return missing, nil
+	}
+	var dns struct {
+		Status struct {
+			AvailableReplicas int `json:"availableReplicas"`
+		} `json:"status"`
+	}
+	text, err := api.Do(ctx, "GET", "/apis/apps/v1/namespaces/kube-system/deployments/coredns", "", nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, &dns); err != nil {
+		return nil, err
+	}
+	if dns.Status.AvailableReplicas == 0 {
+		return []string{"DNS"}, nil
+	}
+	return nil, nil
+}
+
+func readyNodes(ctx context.Context, api components.API) (map[string]bool, error) {
+	text, err := api.Do(ctx, "GET", "/api/v1/nodes?resourceVersion=0", "", nil)
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Items []struct {
+			Metadata struct{ Name string }
+			Status   struct {
+				Conditions []struct{ Type, Status string }
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, err
+	}
+	ready := map[string]bool{}
+	for _, node := range list.Items {
+		for _, condition := range node.Status.Conditions {
+			ready[node.Metadata.Name] = ready[node.Metadata.Name] || condition.Type == "Ready" && condition.Status == "True"
+		}
+	}
+	return ready, nil
+}
