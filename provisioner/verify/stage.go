@@ -1,0 +1,174 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// The two sets of probes: two pods on each machine, since a Service of the same
+// machine is another matter than a pod's Service leading back to itself.
+const (
+	probeSet = "probe"
+	mateSet  = "mate"
+)
+
+//go:embed files/probes.yaml
+var probesText string
+
+var probesTemplate = template.Must(template.New("probes").Option("missingkey=error").Parse(probesText))
+
+// stage is what the checks play on: a namespace with probes on every machine.
+type stage struct {
+	cluster   Cluster
+	options   Options
+	namespace string
+	nodes     map[string]node           // by name
+	pods      map[string]map[string]pod // set → node → pod
+	services  map[string]service
+	apiAddr   string // of the Service kubernetes
+	target    string // machine of the pod behind Service one
+}
+
+// build sets the stage up. The stage it returns is to be removed, also where an
+// error comes with it.
+func build(ctx context.Context, cluster Cluster, options Options) (*stage, error) {
+	if err := sweep(ctx, cluster); err != nil {
+		return nil, err
+	}
+	s := &stage{cluster: cluster, options: options, namespace: "provision-verify-" + strings.ToLower(rand.Text()[:8])}
+	if err := s.apply(ctx, probesTemplate, map[string]any{
+		"Namespace": s.namespace, "Owner": owner(), "Image": options.Image, "Sets": []string{probeSet, mateSet},
+	}); err != nil {
+		return s, err
+	}
+	if err := s.wait(ctx); err != nil {
+		return s, err
+	}
+	if err := s.pickTarget(ctx); err != nil {
+		return s, err
+	}
+	return s, s.readServices(ctx)
+}
+
+func (s *stage) apply(ctx context.Context, t *template.Template, values map[string]any) error {
+	var text bytes.Buffer
+	if err := t.Execute(&text, values); err != nil {
+		return err
+	}
+	return s.cluster.Apply(ctx, text.Bytes())
+}
+
+// wait looks at nodes and pods until both probes run on every Ready node, or
+// patience ends: what is missing then is for the checks to tell.
+func (s *stage) wait(ctx context.Context) error {
+	deadline := time.Now().Add(setupPatience)
+	for {
+		var err error
+		if s.nodes, err = readNodes(ctx, s.cluster); err != nil {
+			return err
+		}
+		pods, err := readPods(ctx, s.cluster, s.namespace)
+		if err != nil {
+			return err
+		}
+		s.pods = map[string]map[string]pod{probeSet: {}, mateSet: {}}
+		for _, p := range pods {
+			if set := s.pods[p.set]; set != nil && (p.ready || !set[p.node].ready) {
+				set[p.node] = p
+			}
+		}
+		missing := 0
+		for name, n := range s.nodes {
+			if n.ready && !(s.pods[probeSet][name].ready && s.pods[mateSet][name].ready) {
+				missing++
+			}
+		}
+		if missing == 0 || time.Now().After(deadline) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// pickTarget labels the first running probe, in the machines' order from the
+// end: workers are more telling than the master.
+func (s *stage) pickTarget(ctx context.Context) error {
+	for i := len(s.options.Machines) - 1; i >= 0; i-- {
+		p := s.pods[probeSet][s.options.Machines[i].Name]
+		if !p.ready {
+			continue
+		}
+		s.target = p.node
+		_, err := s.cluster.Do(ctx, http.MethodPatch, "/api/v1/namespaces/"+s.namespace+"/pods/"+p.name,
+			"application/merge-patch+json", []byte(`{"metadata":{"labels":{"provision.internal/target":"true"}}}`))
+		return err
+	}
+	return nil
+}
+
+func (s *stage) readServices(ctx context.Context) error {
+	var err error
+	if s.services, err = readServices(ctx, s.cluster, s.namespace); err != nil {
+		return err
+	}
+	for _, name := range []string{"all", "near", "one"} {
+		if s.services[name].address == "" {
+			return fmt.Errorf("Service %s in %s has no address", name, s.namespace)
+		}
+	}
+	defaults, err := readServices(ctx, s.cluster, "default")
+	s.apiAddr = defaults["kubernetes"].address
+	return err
+}
+
+// remove takes the namespace away and waits until it is gone. It goes on when
+// ctx has ended: a verify that was interrupted cleans up as well.
+func (s *stage) remove(ctx context.Context) error {
+	return removeNamespace(ctx, s.cluster, s.namespace, cleanPatience)
+}
+
+func removeNamespace(ctx context.Context, cluster Cluster, name string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	method := http.MethodDelete
+	for {
+		_, err := cluster.Do(ctx, method, "/api/v1/namespaces/"+name, "", nil)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			method = http.MethodGet
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("namespace %s is still going away; the next verify looks for it", name), err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// get reads an object or a list of the API.
+func get(ctx context.Context, cluster Cluster, path string, into any) error {
+	data, err := cluster.Do(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("GET %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+// Package verify proves that a cluster works: named checks, made from pods on
+// every machine and from the machines themselves, and drills that break
+// something on purpose and measure what follows.
+//
+// It changes nothing but a namespace of its own, which it takes away again, and
+// (in a drill, with consent) one machine's power. It prints nothing: what it
+// found is data. Dialling from a machine and running in a pod are provisioner's
+// ssh and kube.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"provision/components"
+)
+
+// Bounds of one run. What is set up late (rules, a tunnel's first handshake) is
+// given a few tries; what does not work then does not work.
+const (
+	setupPatience = 90 * time.Second // for the probes to run
+	checkPatience = 8 * time.Second  // for all tries of one check
+	tryPatience   = 3 * time.Second  // for one of them
+	cleanPatience = 45 * time.Second
+	atOnce        = 8 // checks side by side
+)
+
+// Cluster is what is used of the API server.
+type Cluster interface {
+	components.API
+	Exec(ctx context.Context, namespace, pod string, argv []string) (stdout, stderr []byte, err error)
+}
+
+// Machine is a machine of the cluster and a way to connect from it. Dial is nil
+// where it cannot be reached.
+type Machine struct {
+	Name    string // its Node's name as well
+	Role    components.Role
+	Address netip.Addr
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Options say what to verify.
+type Options struct {
+	Image    string // reference of the probe's image
+	Domain   string // the cluster's: "cluster.local"
+	Outside  string // "name:port" of an HTTP server that pods must reach; "": not checked
+	Machines []Machine
+	Observe  func(Result) // told each result as it comes, one at a time; may be nil
+}
+
+// Outcome is how a check ended.
+type Outcome string
+
+// The outcomes.
+const (
+	OK         Outcome = "ok"
+	Failed     Outcome = "failed"
+	NotChecked Outcome = "not checked"
+)
+
+// Result is what one check found for one subject.
+type Result struct {
+	Check   string  `json:"check"`
+	Subject string  `json:"subject"` // "w1", or "w1 → w2"
+	Outcome Outcome `json:"outcome"`
+	Detail  string  `json:"detail,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Passed says that no check failed.
+func Passed(results []Result) bool {
+	for _, r := range results {
+		if r.Outcome == Failed {
+			return false
+		}
+	}
+	return true
+}
+
+// Run makes every check and returns the results in the checks' order. The error
+// says that checking itself was not possible, or that something could not be
+// taken away again; results may come with it.
+func Run(ctx context.Context, cluster Cluster, options Options) (results []Result, err error) {
+	stage, err := build(ctx, cluster, options)
+	if stage != nil {
+		defer func() { err = errors.Join(err, stage.remove(ctx)) }()
+	}
+	if err != nil {
+		return nil, err
+	}
+	var work []subject
+	for _, check := range Checks {
+		for _, s := range check.subjects(stage) {
+			s.check = check.Name
+			work = append(work, s)
+		}
+	}
+	results = make([]Result, len(work))
+	reported := make(chan Result)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for result := range reported {
+			if options.Observe != nil {
+				options.Observe(result)
+			}
+		}
+	}()
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, s := range work {
+		group.Go(func() error {
+			results[i] = s.run(ctx)
+			reported <- results[i]
+			return nil
+		})
+	}
+	group.Wait()
+	close(reported)
+	<-told
+	return results, context.Cause(ctx)
+}
+
+// subject is one thing that a check looks at.
+type subject struct {
+	check string
+	name  string
+	// try returns what there is to say, or what is wrong. It is called again
+	// after an error while there is time.
+	try func(ctx context.Context) (detail string, err error)
+}
+
+// errSkip is what try returns where there is nothing to check.
+type errSkip string
+
+func (e errSkip) Error() string { return string(e) }
+
+// errFinal marks an error that does not change by trying again.
+type errFinal struct{ error }
+
+func (s subject) run(ctx context.Context) Result {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, checkPatience)
+	defer cancel()
+	result := Result{Check: s.check, Subject: s.name, Outcome: OK}
+	for tries := 1; ; tries++ {
+		once, done := context.WithTimeout(ctx, tryPatience)
+		detail, err := s.try(once)
+		done()
+		result.Seconds = time.Since(begin).Seconds()
+		var skip errSkip
+		var final errFinal
+		switch {
+		case err == nil:
+			if result.Detail = detail; tries > 1 {
+				result.Detail = join(detail, fmt.Sprintf("at try %d", tries))
+			}
+			return result
+		case errors.As(err, &skip):
+			result.Outcome, result.Detail = NotChecked, skip.Error()
+			return result
+		}
+		// The first error of a series says more than the timeout that ends it.
+		if result.Detail == "" || ctx.Err() == nil {
+			result.Detail = err.Error()
+		}
+		if errors.As(err, &final) || ctx.Err() != nil {
+			result.Outcome = Failed
+			return result
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + ", " + b
+}
