@@ -25,10 +25,11 @@ import (
 // there: the images are imported, never pulled.
 const Repository = "provision.internal/"
 
-// Image is one image: a program and how it is started.
+// Image is one image: a program and how it is started. Its tag is the first 12
+// hex digits of the layer's sum, so that another program is another reference
+// and a machine never runs an old one under the new one's name.
 type Image struct {
 	Name string // last part of the repository: "pause"
-	Tag  string // "" means the first 12 hex digits of the layer's sum
 	Arch string // Go's name: "amd64"
 	User string // "65532:65532"
 	// Files of the layer, by absolute path, all mode 0755 below /bin and 0644
@@ -86,9 +87,6 @@ func (i Image) Archive(w io.Writer) (string, error) {
 }
 
 func (i Image) reference(image v1.Image) (string, error) {
-	if i.Tag != "" {
-		return Repository + i.Name + ":" + i.Tag, nil
-	}
 	layers, err := image.Layers()
 	if err != nil {
 		return "", err

@@ -1,0 +1,43 @@
+# What a person types. `make help` lists it.
+
+KUBERNETES ?= 1.36.3
+ARCH ?= $(shell go env GOARCH)
+
+export GOFLAGS = -buildvcs=false
+BUILD = CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
+
+.PHONY: help build bundle prepare demo test bench lint reproducible clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+build: ## bin/provision and bin/lab
+	@mkdir -p bin
+	$(BUILD) -o bin/provision ./provisioner/cmd/provision
+	$(BUILD) -o bin/lab ./testenv/cmd/lab
+
+bundle: ## dist/bundle-KUBERNETES-linux-ARCH.tar.zst (KUBERNETES=1.36.3, ARCH of this machine)
+	@components/prepare.sh $(ARCH)
+	go run ./components/bundle/mkbundle --kubernetes=$(KUBERNETES) --arch=$(ARCH)
+
+prepare: ## what the lab needs of this machine
+	testenv/prepare.sh
+
+demo: ## everything from source, three lab machines, a cluster on them
+	testenv/demo.sh
+
+test: ## all tests
+	testenv/test.sh
+
+bench: ## figures as JSON lines
+	testenv/bench.sh
+
+lint: ## gofmt and go vet
+	@test -z "$$(gofmt -l .)" || { gofmt -l . | sed 's/$$/: not as gofmt writes it/'; exit 1; }
+	go vet ./...
+
+reproducible: ## builds the bundle twice, from two places, and compares
+	components/bundle/reproducible.sh $(KUBERNETES)
+
+clean: ## removes what make made, but not Go's cache
+	rm -rf bin dist
