@@ -124,7 +124,7 @@ func (a *app) ssh(ctx context.Context, path, name string, argv []string) error {
 		if m.Name != name {
 			continue
 		}
-		client, err := dial(ctx, m)
+		client, err := a.dial(ctx, m)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

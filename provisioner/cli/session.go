@@ -96,9 +96,10 @@ func (a *app) bundleDirs() []string {
 func (s *session) connect(ctx context.Context) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
+	dialer := s.app.dialer()
 	for _, m := range s.file.Machines {
 		all.Go(func() {
-			client, err := ssh.Dial(ctx, target(m))
+			client, err := dialer.Dial(ctx, target(m))
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -124,7 +125,7 @@ func (s *session) close() {
 	s.bundle.Close()
 }
 
-// Machine returns the connection to a machine.
+// machine returns the connection to a machine.
 func (s *session) machine(name string) (*ssh.Client, error) {
 	if client, ok := s.clients[name]; ok {
 		return client, nil

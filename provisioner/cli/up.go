@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -76,7 +77,7 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Plan, er
 		s.close()
 		return nil, plan.Plan{}, err
 	}
-	return s, plan.Make(s.cluster, found), nil
+	return s, plan.Make(s.cluster, found, time.Now()), nil
 }
 
 // refuse says what stands in the way before anything is changed: a master that
@@ -156,7 +157,7 @@ func (s *session) env(ctx context.Context, reason string, observer run.Observer)
 			if err != nil {
 				return plan.Plan{}, err
 			}
-			return plan.Make(s.cluster, found), nil
+			return plan.Make(s.cluster, found, time.Now()), nil
 		},
 	}
 }

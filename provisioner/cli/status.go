@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"provision/components"
+	"provision/provisioner/plan"
+)
+
+// machineStatus is one machine's row of status.
+type machineStatus struct {
+	Name     string   `json:"name"`
+	Role     string   `json:"role"`
+	Address  string   `json:"address"`
+	Ready    bool     `json:"ready"`
+	Version  string   `json:"version,omitempty"` // kubelet's
+	PodCIDRs []string `json:"podCIDRs,omitempty"`
+	Expires  string   `json:"certificatesExpire,omitempty"` // the first of them, RFC 3339
+	Problems []string `json:"problems,omitempty"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	cmd := a.withFile(&cobra.Command{
+		Use:   "status FILE",
+		Short: "Show how the machines and the cluster are",
+		Long: `Look at every machine and at the API, and show what is right and what is not. Nothing is
+changed.
+
+Exit status: 0 all is well, 1 something is not.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.status(cmd.Context(), args[0]) },
+	})
+	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON")
+	return cmd
+}
+
+func (a *app) status(ctx context.Context, path string) error {
+	s, err := a.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	found, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	rows := s.rows(found)
+	healthy := found.Cluster.Reachable
+	var cells [][]string
+	for _, row := range rows {
+		healthy = healthy && len(row.Problems) == 0
+		state := "well"
+		if len(row.Problems) > 0 {
+			state = strings.Join(row.Problems, "; ")
+		}
+		expires := row.Expires
+		if len(expires) > len(time.DateOnly) {
+			expires = expires[:len(time.DateOnly)]
+		}
+		cells = append(cells, []string{row.Name, row.Role, row.Address, row.Version, strings.Join(row.PodCIDRs, ","), expires, state})
+	}
+	if a.json {
+		err = a.printer().Document(map[string]any{"cluster": s.cluster.Name, "api": found.Cluster.Reachable, "machines": rows})
+	} else {
+		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "CERTIFICATES UNTIL", "STATE"}, cells)
+		if !found.Cluster.Reachable {
+			fmt.Fprintf(a.stderr, "the API server does not answer: %s\n", found.Cluster.Problem)
+		}
+	}
+	if err == nil && !healthy {
+		return status(exitFailed)
+	}
+	return err
+}
+
+func (s *session) rows(found plan.Facts) []machineStatus {
+	var rows []machineStatus
+	for _, m := range s.cluster.Machines {
+		row := machineStatus{Name: m.Name, Role: string(m.Role), Address: m.Address.String()}
+		node, known := found.Cluster.Nodes[m.Name]
+		row.Ready, row.Version, row.PodCIDRs = node.Ready, node.Version, node.PodCIDRs
+		if err, lost := s.unreach[m.Name]; lost {
+			row.Problems = append(row.Problems, err.Error())
+		}
+		if f, ok := found.Machines[m.Name]; ok {
+			row.Problems = append(row.Problems, unitProblems(f)...)
+			row.Expires = firstExpiry(f)
+		}
+		switch {
+		case found.Cluster.Reachable && !known:
+			row.Problems = append(row.Problems, "not in the cluster")
+		case known && !node.Ready:
+			row.Problems = append(row.Problems, "its Node is not ready")
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func unitProblems(f components.Facts) []string {
+	var problems []string
+	for _, name := range slices.Sorted(maps.Keys(f.Units)) {
+		unit := f.Units[name]
+		short := strings.TrimSuffix(strings.TrimPrefix(name, components.UnitName), ".service")
+		switch {
+		case unit.Enabled && unit.Active != "active":
+			problems = append(problems, short+" is "+unit.Active)
+		case unit.Stale:
+			problems = append(problems, short+" runs with an old configuration")
+		}
+	}
+	return problems
+}
+
+func firstExpiry(f components.Facts) string {
+	var first time.Time
+	for _, certificate := range f.Certificates {
+		if first.IsZero() || certificate.NotAfter.Before(first) {
+			first = certificate.NotAfter
+		}
+	}
+	if first.IsZero() {
+		return ""
+	}
+	return first.UTC().Format(time.RFC3339)
+}

@@ -1,0 +1,171 @@
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"provision/components"
+	"provision/components/actions"
+	"provision/components/addons"
+	"provision/components/base"
+	"provision/components/etcd"
+	"provision/components/master"
+	"provision/components/pki"
+	"provision/components/runtime"
+	"provision/components/worker"
+	"provision/provisioner/facts"
+)
+
+// Questions is what facts must be asked for so that Make can decide.
+func Questions(components.Cluster) facts.Questions {
+	return facts.Questions{Sysctls: base.Sysctls(), Modules: base.Modules(), Files: base.Paths()}
+}
+
+// part plans one component's actions on one machine.
+type part func(w world, m components.MachineSpec, f components.Facts) []components.Action
+
+// world is what a part may look at besides its machine.
+type world struct {
+	components.Cluster
+	facts Facts
+	now   time.Time
+}
+
+// parts are what one stage consists of.
+type parts struct {
+	name string
+	of   []part
+}
+
+// contents is the table of contents of every run, from bare machines to a
+// serving cluster. Stages are barriers; what a later one needs is in an earlier.
+var contents = []struct {
+	phase  string
+	stages []parts
+}{
+	{"agent", []parts{
+		{"agent", []part{agent}},
+	}},
+	{"machines", []parts{
+		{"authorities", []part{authorities}},
+		{"machines", []part{everywhere(base.Actions), identities, bundle, everywhere(runtime.Actions)}},
+	}},
+	{"cluster", []parts{
+		{"control plane", []part{everywhere(etcd.Actions), everywhere(worker.Network), everywhere(master.Actions)}},
+		{"access", []part{access, labels}},
+		{"nodes", []part{everywhere(worker.Actions)}},
+	}},
+}
+
+// Make plans what is to be done. It is pure: now is only compared with the
+// certificates' dates.
+func Make(c components.Cluster, found Facts, now time.Time) Plan {
+	w := world{Cluster: c, facts: found, now: now}
+	var p Plan
+	for _, entry := range contents {
+		phase := Phase{Name: entry.phase}
+		for _, stage := range entry.stages {
+			if jobs := w.jobs(stage.of); len(jobs) > 0 {
+				phase.Stages = append(phase.Stages, Stage{Name: stage.name, Jobs: jobs})
+			}
+		}
+		if len(phase.Stages) > 0 {
+			p.Phases = append(p.Phases, phase)
+		}
+	}
+	return w.settle(p)
+}
+
+// settle ends a plan with the wait for what it made; a plan that is empty but
+// for that is one for a cluster that is not well.
+func (w world) settle(p Plan) Plan {
+	wait := addons.WaitReady{}
+	well := true
+	for _, m := range w.Machines {
+		if _, answered := w.facts.Machines[m.Name]; answered {
+			wait.Nodes = append(wait.Nodes, m.Name)
+			well = well && w.facts.Cluster.Nodes[m.Name].Ready
+		}
+	}
+	if p.Empty() && well {
+		return p
+	}
+	job := Job{Machine: w.first(), Actions: []components.Action{wait}}
+	return Plan{Phases: append(p.Phases, Phase{Name: "ready", Stages: []Stage{{Name: "ready", Jobs: []Job{job}}}})}
+}
+
+// jobs gathers what the parts want of each machine that answered.
+func (w world) jobs(of []part) []Job {
+	var jobs []Job
+	for _, m := range w.Machines {
+		f, ok := w.facts.Machines[m.Name]
+		if !ok {
+			continue
+		}
+		job := Job{Machine: m.Name}
+		for _, part := range of {
+			job.Actions = append(job.Actions, part(w, m, f)...)
+		}
+		if len(job.Actions) > 0 {
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs
+}
+
+// first is the master on which secrets are born and from which the API is told.
+func (w world) first() string { return w.Masters()[0].Name }
+
+// everywhere is a component that needs nothing but its machine.
+func everywhere(actions func(components.Cluster, components.MachineSpec, components.Facts) []components.Action) part {
+	return func(w world, m components.MachineSpec, f components.Facts) []components.Action {
+		return actions(w.Cluster, m, f)
+	}
+}
+
+// agent is sent before all else: it keeps the lock and unpacks the rest.
+func agent(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	return only(base.Bundle(w.Cluster, m, f), isAgent)
+}
+
+func bundle(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	return only(base.Bundle(w.Cluster, m, f), func(a components.Action) bool { return !isAgent(a) })
+}
+
+func isAgent(action components.Action) bool {
+	_, is := action.(actions.UploadAgent)
+	return is
+}
+
+func only(all []components.Action, keep func(components.Action) bool) []components.Action {
+	return slices.DeleteFunc(all, func(a components.Action) bool { return !keep(a) })
+}
+
+// authorities are made where none are.
+func authorities(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	if m.Name != w.first() || pki.Complete(f) {
+		return nil
+	}
+	return []components.Action{pki.Init{Agent: w.Agent()}}
+}
+
+func identities(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	wanted := pki.Wanted(w.Cluster, m, f, w.now)
+	if len(wanted) == 0 {
+		return nil
+	}
+	return []components.Action{pki.Issue{Agent: w.Agent(), Signer: w.first(), Leaves: wanted}}
+}
+
+// access is what the API must know before kubelets come to it, and DNS.
+func access(w world, m components.MachineSpec, _ components.Facts) []components.Action {
+	if m.Name != w.first() {
+		return nil
+	}
+	return addons.Actions(w.Cluster, w.facts.Cluster)
+}
+
+// labels make the machine's Node, or correct it.
+func labels(w world, m components.MachineSpec, _ components.Facts) []components.Action {
+	return addons.Nodes(w.Cluster, m, w.facts.Cluster)
+}

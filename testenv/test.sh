@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The whole test, as `make test` and CI run it: style, unit tests, the tool built for every platform, the bundle,
+# and the lab tests on real machines. As root on Debian or Ubuntu it installs what it needs; elsewhere the lab
+# tests need root, and what is missing is listed. TEST_SKIP_LAB=1 leaves the lab tests out, and says so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
+
+step style
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+[ -z "$unformatted" ] || { echo "not formatted: $unformatted" >&2; exit 1; }
+
+step unit tests
+go vet ./...
+go test ./...
+
+step every platform
+for os in linux darwin; do
+  for arch in amd64 arm64; do
+    CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -o /dev/null ./provisioner/cmd/provision
+  done
+done
+for arch in amd64 arm64; do
+  CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -o /dev/null ./components/agent
+done
+
+if [ "${TEST_SKIP_LAB:-}" = 1 ]; then
+  echo "the lab tests were left out: TEST_SKIP_LAB=1" >&2
+  exit 0
+fi
+[ "$(id -u)" = 0 ] || { echo "the lab tests boot machines: run as root, or set TEST_SKIP_LAB=1 to leave them out" >&2; exit 1; }
+
+step programs and bundle
+make --no-print-directory build bundle
+
+# The lab's cable ends in a network namespace of our own: the host's stays as it is.
+netns=provision-test-$$
+ip netns add "$netns"
+cleanup() {
+  bin/lab sweep || true
+  ip netns del "$netns" || true
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+ip -n "$netns" link set lo up
+
+step lab tests
+ip netns exec "$netns" bin/lab image
+ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 40m -v ./testenv/... ./overlay/... ./components/agent/... ./provisioner/e2e/... |
+  grep -v -e '^=== RUN' -e '\[no test files\]'
+step done
