@@ -190,15 +190,17 @@ func (c *Client) trySession(ctx context.Context) (*ssh.Session, error) {
 	result := make(chan opened, 1)
 	c.spawn(func() {
 		session, err := c.conn.NewSession()
-		if ctx.Err() != nil && session != nil {
-			session.Close()
-		}
 		result <- opened{session, err}
 	})
 	select {
 	case o := <-result:
 		return o.session, o.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
 	}
+	c.spawn(func() {
+		if late := <-result; late.session != nil {
+			late.session.Close()
+		}
+	})
+	return nil, context.Cause(ctx)
 }

@@ -49,11 +49,12 @@ func (c *Client) RunStream(ctx context.Context, argv []string, stdin io.Reader, 
 		line = sudo + line
 	}
 	kept := &tail{}
-	streams := streams{stdin: stdin, stdout: stdout, stderr: kept}
+	s := streams{stdin: stdin, stdout: stdout, stderr: kept}
 	if stderr != nil {
-		streams.stderr = io.MultiWriter(kept, stderr)
+		s.stderr = io.MultiWriter(kept, stderr)
 	}
-	err = c.exec(ctx, line, streams)
+	// Without a shell in between, signals and how the command ended are its own.
+	err = c.exec(ctx, "exec "+line, s)
 	return c.explain(err, argv, kept.Bytes())
 }
 
