@@ -8,22 +8,27 @@ package addons
 
 import (
 	"encoding/json"
+	"slices"
 
 	"provision/components"
 	"provision/templates"
 )
 
 // Access applies, before any kubelet starts, what the machines and pods need
-// of the API from their first moment on. It belongs to one machine's job and
-// needs an API that is ready. DNS is among it, so that its pods wait for nodes
-// and not the nodes for them. Each machine's Node is Nodes' affair.
+// of the API from their first moment on. It belongs to the first master's job
+// and needs an API that is ready. DNS is among it, so that its pods wait for
+// nodes and not the nodes for them. Each machine's Node is Nodes' affair.
 func Access(c components.Cluster, facts components.ClusterFacts) []components.Action {
 	replicas := 1
 	if len(c.Machines) > 1 {
 		replicas = 2
 	}
-	return missing(facts,
-		newApply("identities", "the rights of machines and people", templates.IdentitiesYAML()),
+	identities := missing(facts,
+		newApply("identities", "the rights of machines and people", templates.IdentitiesYAML()))
+	if len(identities) > 0 {
+		identities = slices.Insert(identities, 0, components.Action(newGrant(c, c.Masters()[0])))
+	}
+	return append(identities, missing(facts,
 		newApply("pod-subnets", "the policy that guards pod subnets", templates.PodSubnetsYAML()),
 		newApply("api-endpoint", "the API's endpoint for pods", templates.APIEndpointYAML(templates.APIEndpoint{
 			Address: components.NodeAPI,
@@ -35,7 +40,7 @@ func Access(c components.Cluster, facts components.ClusterFacts) []components.Ac
 			Domain:   c.Network.Domain,
 			Replicas: replicas,
 		})),
-	)
+	)...)
 }
 
 // Actions apply what can wait until the machines are settled.
