@@ -8,16 +8,14 @@ import (
 	"provision/provisioner/verify"
 )
 
-// Drilling returns a function to give a drill each moment of its timeline as it
-// comes: a line on standard error, or with --json a JSON line on standard output.
-func (p *Printer) Drilling() func(verify.Moment) {
-	return func(m verify.Moment) {
-		if p.json {
-			p.line(m)
-			return
-		}
-		p.say(momentLine(p.errStyle, m))
+// Moment shows one line of a drill's timeline as it comes: on standard error,
+// or with --json a JSON line on standard output.
+func (p *Printer) Moment(m verify.Moment) {
+	if p.json {
+		p.line(m)
+		return
 	}
+	p.say(momentLine(p.errStyle, m))
 }
 
 func momentLine(s style, m verify.Moment) string {

@@ -8,30 +8,29 @@ import (
 	"provision/provisioner/verify"
 )
 
-// Checking returns a function to give verify each result as it comes: on
-// standard error a line for each, or with --json a JSON line on standard
-// output.
-func (p *Printer) Checking(machines []string) func(verify.Result) {
-	check, subject := 0, 1
+// checkWidth is the longest name of a check, in characters.
+var checkWidth = func() (width int) {
 	for _, c := range verify.Checks {
-		check = max(check, utf8.RuneCountInString(c.Name))
+		width = max(width, utf8.RuneCountInString(c.Name))
 	}
-	longest := 0
-	for _, name := range machines {
-		longest = max(longest, utf8.RuneCountInString(name))
+	return width
+}()
+
+// subjectWidth leaves room for "w1 → w2"; longer names push their line.
+const subjectWidth = 9
+
+// Check shows one result as it comes: a line on standard error, or with --json
+// a JSON line on standard output.
+func (p *Printer) Check(r verify.Result) {
+	if p.json {
+		p.line(r)
+		return
 	}
-	subject = max(subject, 2*longest+3) // "w1 → w2"
-	return func(r verify.Result) {
-		if p.json {
-			p.line(r)
-			return
-		}
-		p.say(resultLine(p.errStyle, check, subject, r))
-	}
+	p.say(resultLine(p.errStyle, r))
 }
 
-func resultLine(s style, check, subject int, r verify.Result) string {
-	line := paintOutcome(s, r.Outcome) + "  " + pad(r.Check, check) + "  " + pad(clean(r.Subject), subject) + "  " +
+func resultLine(s style, r verify.Result) string {
+	line := paintOutcome(s, r.Outcome) + "  " + pad(r.Check, checkWidth) + "  " + pad(clean(r.Subject), subjectWidth) + "  " +
 		s.dim(took(seconds(r.Seconds)))
 	if r.Detail != "" {
 		line += "  " + clean(r.Detail)
@@ -53,7 +52,7 @@ func paintOutcome(s style, o verify.Outcome) string {
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
 // Verified sums the results up: one row for each check, and every failure by
-// name. With --json everything was said by Checking.
+// name. With --json everything was said by Check.
 func (p *Printer) Verified(results []verify.Result) error {
 	if p.json {
 		return nil
