@@ -45,13 +45,14 @@ func (l *Lab) boot(ctx context.Context, all []hierarchy, sw netns.NsHandle, m Ma
 // nspawn is the command line of a machine. It takes back most of what a
 // container is denied: a machine may load rules, mount, make devices and tunnels.
 func (l *Lab) nspawn(m Machine, ns netns.NsHandle) []string {
-	return []string{"systemd-nspawn", "--quiet", "--boot",
+	return []string{"systemd-nspawn", "--quiet",
 		"--directory=" + l.root(m.Name), "--machine=" + l.group(m.Name), "--hostname=" + m.Name,
 		fmt.Sprintf("--network-namespace-path=/proc/%d/fd/%d", os.Getpid(), int(ns)),
 		"--register=no", "--keep-unit", "--settings=no",
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
 		"--capability=all", "--system-call-filter=add_key keyctl bpf perf_event_open @keyring",
-		"--bind=/dev/net/tun"}
+		"--kill-signal=SIGRTMIN+3", "--bind=/dev/net/tun",
+		"/usr/local/sbin/lab-init"}
 }
 
 func (l *Lab) wait(ctx context.Context, m Machine, login ssh.Signer) error {

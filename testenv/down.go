@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/vishvananda/netns"
@@ -46,10 +47,10 @@ func (l *Lab) remove() error {
 	errs := []error{withGroups(func(all []hierarchy) error {
 		return killGroups(findGroups(all, func(name string) bool { return strings.HasPrefix(name, "plab-"+l.ID+"-") }))
 	})}
+	leftovers := l.nspawnFiles()
 	errs = append(errs, removeTree(l.store()))
-	leftovers, _ := filepath.Glob("/run/systemd/nspawn/propagate/plab-" + l.ID + "-*")
-	for _, dir := range leftovers {
-		errs = append(errs, os.RemoveAll(dir))
+	for _, name := range leftovers {
+		errs = append(errs, os.RemoveAll(name))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -67,6 +68,20 @@ func (l *Lab) remove() error {
 	}
 	os.Remove(l.Dir) // where nothing else is in it
 	return nil
+}
+
+// nspawnFiles lists what nspawn leaves of machines that it could not say goodbye to: a
+// folder by the machine's name, and a lock by the number of its root.
+func (l *Lab) nspawnFiles() []string {
+	files, _ := filepath.Glob("/run/systemd/nspawn/propagate/plab-" + l.ID + "-*")
+	roots, _ := filepath.Glob(l.root("*"))
+	for _, root := range roots {
+		if info, err := os.Stat(root); err == nil {
+			stat := info.Sys().(*syscall.Stat_t)
+			files = append(files, fmt.Sprintf("/run/systemd/nspawn/locks/inode-%d:%d", stat.Dev, stat.Ino))
+		}
+	}
+	return files
 }
 
 // removeTree removes a folder and unmounts what is mounted below it.

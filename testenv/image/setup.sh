@@ -16,10 +16,21 @@ for unit in \
 	ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 
-cat >"$root/usr/local/sbin/lab-early" <<'SCRIPT'
+# What the machine's first process runs before it becomes systemd.
+cat >"$root/usr/local/sbin/lab-init" <<'SCRIPT'
 #!/bin/sh
 # systemd-nspawn gives a container less than a machine has. This gives it back.
-for dir in /sys /proc/sys /sys/fs/cgroup /sys/fs/cgroup/*; do
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+# Its /sys is the host's, network devices and all, and read-only; so are control groups.
+mkdir -p /run/lab-cgroup
+mount --rbind /sys/fs/cgroup /run/lab-cgroup
+mount --make-rprivate /run/lab-cgroup
+umount -lR /sys
+mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+mount --rbind /run/lab-cgroup /sys/fs/cgroup
+umount -lR /run/lab-cgroup
+rmdir /run/lab-cgroup
+for dir in /proc/sys /sys/fs/cgroup /sys/fs/cgroup/*; do
 	mountpoint -q "$dir" && mount -o remount,bind,rw "$dir"
 done
 mount --make-rshared /
@@ -29,24 +40,9 @@ if [ -r /etc/lab/disk ]; then
 	read -r name major minor </etc/lab/disk
 	[ -e "$name" ] || { mkdir -p "${name%/*}" && mknod -m 0600 "$name" b "$major" "$minor"; }
 fi
-exit 0
+exec /lib/systemd/systemd
 SCRIPT
-chmod 0755 "$root/usr/local/sbin/lab-early"
-
-cat >"$root/etc/systemd/system/lab-early.service" <<'UNIT'
-[Unit]
-Description=Undo what makes a container less than a machine
-DefaultDependencies=no
-Before=sysinit.target systemd-journald.service systemd-sysctl.service systemd-modules-load.service
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/local/sbin/lab-early
-[Install]
-WantedBy=sysinit.target
-UNIT
-mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
-ln -sf ../lab-early.service "$root/etc/systemd/system/sysinit.target.wants/lab-early.service"
+chmod 0755 "$root/usr/local/sbin/lab-init"
 
 # The kernel's log is the host's, and every machine would keep a copy of it.
 mkdir -p "$root/etc/systemd/journald.conf.d"
