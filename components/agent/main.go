@@ -20,7 +20,11 @@ import (
 
 	"provision/components/agent/balancer"
 	"provision/components/agent/certificates"
+	"provision/components/agent/grant"
 	"provision/components/agent/lock"
+	"provision/components/agent/sftp"
+	overlay "provision/overlay/agent"
+	"provision/overlay/userspace"
 )
 
 func main() {
@@ -70,7 +74,11 @@ func newCommand() *cobra.Command {
 	root.AddCommand(
 		balancer.NewCommand(),
 		certificates.NewCommand(),
+		grant.NewCommand(),
 		lock.NewCommand(),
+		overlay.NewCommand(),
+		sftp.NewCommand(),
+		userspace.NewCommand(),
 		newVersionCommand(),
 	)
 	return root
