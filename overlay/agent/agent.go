@@ -83,9 +83,9 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		a.mesh = overlay.Mesh{Version: overlay.MeshVersion}
 	}
 	if config.StaticNodes != "" {
-		a.source = nodes.NewStatic(config.StaticNodes, config.RunDir, log)
+		a.source = nodes.NewStatic(config.StaticNodes, config.RunDir)
 	} else {
-		a.source = nodes.NewKubernetes(config.Kubeconfig, config.NodeKubeconfig, log)
+		a.source = nodes.NewKubernetes(config.Kubeconfig, config.NodeKubeconfig)
 	}
 	return a.run(ctx)
 }

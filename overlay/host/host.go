@@ -36,12 +36,10 @@ func EnsureBridge(mtu int, gateway netip.Addr) error {
 	}
 	if link == nil {
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.Alias, attrs.MTU, attrs.HardwareAddr = overlay.Bridge, Alias, mtu, mac
-		attrs.Flags = net.FlagUp
-		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
-			return fmt.Errorf("make %s: %w", overlay.Bridge, err)
+		attrs.Name, attrs.MTU, attrs.HardwareAddr = overlay.Bridge, mtu, mac
+		if link, err = add(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+			return err
 		}
-		return nil
 	}
 	if err := own(link, "bridge"); err != nil {
 		return err
@@ -77,18 +75,29 @@ func EnsureTunnel(mode overlay.Mode, mtu int) error {
 			return ErrNoTunnel
 		}
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.Alias, attrs.MTU = overlay.Tunnel, Alias, mtu
-		if err := netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: attrs}); err != nil {
-			return fmt.Errorf("make %s: %w", overlay.Tunnel, err)
-		}
-		if link, err = find(overlay.Tunnel); link == nil {
-			return errors.Join(err, fmt.Errorf("%s went away as soon as it was made", overlay.Tunnel))
+		attrs.Name, attrs.MTU = overlay.Tunnel, mtu
+		if link, err = add(&netlink.Wireguard{LinkAttrs: attrs}); err != nil {
+			return err
 		}
 	}
 	if err := own(link, kind); err != nil {
 		return err
 	}
 	return settle(link, mtu)
+}
+
+// add makes a link and returns it as the kernel has it. It has no alias yet: the
+// kernel takes none while it makes one.
+func add(link netlink.Link) (netlink.Link, error) {
+	name := link.Attrs().Name
+	if err := netlink.LinkAdd(link); err != nil {
+		return nil, fmt.Errorf("make %s: %w", name, err)
+	}
+	made, err := find(name)
+	if made == nil {
+		return nil, errors.Join(err, fmt.Errorf("%s went away as soon as it was made", name))
+	}
+	return made, nil
 }
 
 // find returns nil where there is no such link.

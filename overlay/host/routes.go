@@ -86,15 +86,12 @@ func writeRoute(r overlay.Route, have []overlay.Route) error {
 }
 
 func removeRoute(r overlay.Route) error {
-	route := &netlink.Route{Dst: ipNet(r.Prefix), Table: unix.RT_TABLE_MAIN, Protocol: protocol, Priority: r.Metric}
+	// To a removal, "nowhere" means any scope.
+	route := &netlink.Route{Dst: ipNet(r.Prefix), Table: unix.RT_TABLE_MAIN, Protocol: protocol, Priority: r.Metric, Scope: netlink.SCOPE_NOWHERE}
 	if r.Unreachable() {
 		route.Type = unix.RTN_UNREACHABLE
 	}
-	err := netlink.RouteDel(route)
-	if errors.Is(err, unix.ESRCH) {
-		return nil
-	}
-	return err
+	return netlink.RouteDel(route)
 }
 
 func netlinkRoute(r overlay.Route) (*netlink.Route, error) {

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"sync/atomic"
 	"time"
@@ -37,7 +36,6 @@ const retry = time.Second
 // Kubernetes follows the cluster's Nodes.
 type Kubernetes struct {
 	kubeconfig, nodeKubeconfig string
-	log                        *slog.Logger
 	changed                    chan struct{}
 	filled                     atomic.Pointer[store] // nil until all Nodes were listed once
 	trouble                    atomic.Pointer[string]
@@ -45,8 +43,8 @@ type Kubernetes struct {
 
 // NewKubernetes returns a source that reads with one identity and announces with
 // another, the machine's own. The files need not be there yet.
-func NewKubernetes(kubeconfig, nodeKubeconfig string, log *slog.Logger) *Kubernetes {
-	return &Kubernetes{kubeconfig: kubeconfig, nodeKubeconfig: nodeKubeconfig, log: log, changed: make(chan struct{}, 1)}
+func NewKubernetes(kubeconfig, nodeKubeconfig string) *Kubernetes {
+	return &Kubernetes{kubeconfig: kubeconfig, nodeKubeconfig: nodeKubeconfig, changed: make(chan struct{}, 1)}
 }
 
 // Changed tells that Nodes would answer otherwise than before.
@@ -94,7 +92,7 @@ func (k *Kubernetes) Run(ctx context.Context) {
 
 func (k *Kubernetes) follow(ctx context.Context, client rest.Interface) {
 	list := cache.NewListWatchFromClient(client, "nodes", metav1.NamespaceAll, fields.Everything())
-	silent := klog.Logger{} // the errors are ours to tell, once each
+	silent := klog.Logger{} // whoever asks for Trouble tells it, once
 	reflector := cache.NewReflectorWithOptions(&observed{ListWatch: list, source: k}, &corev1.Node{}, newStore(k), cache.ReflectorOptions{
 		Name:            "nodes",
 		TypeDescription: "Node",
@@ -111,20 +109,13 @@ func (k *Kubernetes) tell() {
 	}
 }
 
-// note remembers how the API answered, and logs a change of it.
+// note remembers how the API answered last.
 func (k *Kubernetes) note(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
 	if err == nil {
-		if k.trouble.Swap(nil) != nil {
-			k.log.Info("the API can be read again")
-		}
-		return
-	}
-	text := fmt.Sprintf("the API cannot be read, the network stays as it is: %v", err)
-	if old := k.trouble.Swap(&text); old == nil || *old != text {
-		k.log.Warn(text)
+		k.trouble.Store(nil)
+	} else if ctx.Err() == nil {
+		text := fmt.Sprintf("the API cannot be read, the network stays as it is: %v", err)
+		k.trouble.Store(&text)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -20,7 +19,6 @@ import (
 // announcement goes to a file, from which somebody carries it to the others.
 type Static struct {
 	file, announcement string
-	log                *slog.Logger
 	changed            chan struct{}
 	nodes              atomic.Pointer[[]overlay.Node]
 	trouble            atomic.Pointer[string]
@@ -28,8 +26,8 @@ type Static struct {
 
 // NewStatic returns a source that reads a file and writes announcement.json to a
 // folder.
-func NewStatic(file, runDir string, log *slog.Logger) *Static {
-	return &Static{file: file, announcement: filepath.Join(runDir, "announcement.json"), log: log, changed: make(chan struct{}, 1)}
+func NewStatic(file, runDir string) *Static {
+	return &Static{file: file, announcement: filepath.Join(runDir, "announcement.json"), changed: make(chan struct{}, 1)}
 }
 
 // Changed tells that Nodes would answer otherwise than before.
@@ -66,9 +64,7 @@ func (s *Static) Run(ctx context.Context) {
 		}
 		if err != nil {
 			text := fmt.Sprintf("the nodes cannot be read, the network stays as it is: %v", err)
-			if old := s.trouble.Swap(&text); old == nil || *old != text {
-				s.log.Warn(text)
-			}
+			s.trouble.Store(&text)
 		} else {
 			s.trouble.Store(nil)
 			if last == nil || !bytes.Equal(last, data) {

@@ -29,10 +29,11 @@ func openTUN(offloads bool) (tun.Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
 	}
-	file := os.NewFile(uintptr(fd), "/dev/net/tun")
 	if err := attach(fd, offloads); err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, errors.Join(err, unix.Close(fd))
 	}
+	// Only now: a descriptor without a device cannot be polled, and Go asks once.
+	file := os.NewFile(uintptr(fd), "/dev/net/tun")
 	link, err := netlink.LinkByName(overlay.Tunnel)
 	if err == nil {
 		err = netlink.LinkSetAlias(link, alias)
