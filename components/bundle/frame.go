@@ -83,7 +83,7 @@ func ReadFrame(r io.Reader, file File) ([]byte, error) {
 // ReadManifest decodes the first frame of a bundle and returns the manifest and
 // its bytes.
 func ReadManifest(r io.Reader) (Manifest, []byte, error) {
-	data, err := readEntry(r, ManifestName, maxManifest)
+	data, err := readEntry(r, ManifestName, MaxManifest)
 	if err != nil {
 		return Manifest{}, nil, err
 	}

@@ -14,10 +14,12 @@ import (
 // ManifestName is the name of a bundle's first entry.
 const ManifestName = "manifest.json"
 
+// MaxManifest is how many bytes a manifest may have.
+const MaxManifest = 4 << 20
+
 // Bounds of what a manifest may say. They are far above what a bundle holds
 // and far below what would hurt a machine.
 const (
-	maxManifest = 4 << 20 // bytes
 	maxFiles    = 10000
 	maxFileSize = 1 << 30 // bytes
 	maxTotal    = 4 << 30 // bytes
@@ -50,7 +52,7 @@ type Image struct {
 
 // ParseManifest decodes and checks a manifest.
 func ParseManifest(data []byte) (Manifest, error) {
-	if len(data) > maxManifest {
+	if len(data) > MaxManifest {
 		return Manifest{}, fmt.Errorf("manifest: %d bytes are more than a manifest may have", len(data))
 	}
 	var m Manifest

@@ -51,7 +51,7 @@ func (s *Stream) readManifest() error {
 	if err != nil {
 		return fmt.Errorf("bundle stream: %w", noEOF(err))
 	}
-	if header.Name != ManifestName || header.Size > maxManifest {
+	if header.Name != ManifestName || header.Size > MaxManifest {
 		return fmt.Errorf("bundle stream: it begins with %.50q and not with the manifest", header.Name)
 	}
 	if s.raw, err = io.ReadAll(s.tr); err != nil {

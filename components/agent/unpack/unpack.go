@@ -1,0 +1,224 @@
+// Package unpack puts a bundle on the machine: it writes the files of a stream
+// into a folder named by the bundle's id, links those that other bundles on the
+// machine already hold, and imports the images into containerd.
+//
+// The stream is a stranger's until its sums match: the manifest must have the
+// id that was asked for, and every file the sum that the manifest says. What
+// the files are for, and which units name them, is the provisioner's affair.
+package unpack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"provision/components/bundle"
+)
+
+// tmpPrefix begins the names of unfinished folders. It begins with a dot so
+// that nobody takes them for bundles.
+const tmpPrefix = ".tmp-unpack-"
+
+// idForm is what an id, and with it a folder below root, may be called.
+var idForm = regexp.MustCompile(`^[0-9][0-9a-z.-]{0,40}-[0-9a-f]{12}$`)
+
+// Result says what Unpack did.
+type Result struct {
+	Already bool // the folder was there, whole
+	Written int  // files from the stream
+	Linked  int  // files from other bundles
+}
+
+// String is the sentence that the command prints.
+func (r Result) String() string {
+	if r.Already {
+		return "already unpacked"
+	}
+	return fmt.Sprintf("unpacked: %d files written, %d linked", r.Written, r.Linked)
+}
+
+// Unpack reads a bundle's stream to its end and makes the folder root/id of it.
+// A call that is killed leaves nothing but a folder that the next call removes.
+// Calls at the same time wait for one another.
+func Unpack(ctx context.Context, stream io.Reader, root, id string) (Result, error) {
+	if !idForm.MatchString(id) {
+		return Result{}, fmt.Errorf("%.60q is no bundle's id", id)
+	}
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return Result{}, err
+	}
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return Result{}, err
+	}
+	defer dir.Close()
+	unlock, err := lock(ctx, root)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
+	if err := sweep(dir); err != nil {
+		return Result{}, err
+	}
+	u := &unpacking{ctx: ctx, dir: dir, root: root, id: id}
+	result, err := u.run(stream)
+	if err != nil {
+		return Result{}, fmt.Errorf("bundle %s: %w", id, err)
+	}
+	// The sender is at ease only when all that it sent was read.
+	_, err = io.Copy(io.Discard, stream)
+	return result, err
+}
+
+// unpacking is one call's work, with the lock held.
+type unpacking struct {
+	ctx  context.Context
+	dir  *os.Root
+	root string // dir's path
+	id   string
+}
+
+func (u *unpacking) run(stream io.Reader) (Result, error) {
+	if manifest, err := u.complete(); err == nil {
+		return Result{Already: true}, u.placeAgent(manifest)
+	}
+	s, err := bundle.NewStream(stream)
+	if err != nil {
+		return Result{}, err
+	}
+	defer s.Close()
+	manifest, raw := s.Manifest()
+	if got := bundle.ID(manifest.Kubernetes, raw); got != u.id {
+		return Result{}, fmt.Errorf("the stream holds bundle %s", got)
+	}
+	tmp := tmpPrefix + u.id
+	defer u.dir.RemoveAll(tmp) // what a failure leaves; after the rename there is nothing
+	result, err := u.fill(s, raw, tmp)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := u.moveIn(tmp); err != nil {
+		return Result{}, err
+	}
+	return result, u.placeAgent(manifest)
+}
+
+// fill makes the unfinished folder: the manifest, the stream's files, and the
+// rest as links.
+func (u *unpacking) fill(s *bundle.Stream, raw []byte, tmp string) (Result, error) {
+	var result Result
+	if err := u.dir.Mkdir(tmp, 0o755); err != nil {
+		return result, err
+	}
+	if err := u.write(path.Join(tmp, bundle.ManifestName), 0o644, strings.NewReader(string(raw))); err != nil {
+		return result, err
+	}
+	for {
+		if err := u.ctx.Err(); err != nil {
+			return result, err
+		}
+		file, content, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return result, err
+		}
+		if err := u.write(path.Join(tmp, file.Name), fs.FileMode(file.Mode), content); err != nil {
+			return result, err
+		}
+		result.Written++
+	}
+	missing := s.Missing()
+	result.Linked = len(missing)
+	return result, u.link(missing, tmp)
+}
+
+// write makes a new file and the folders that it lies in.
+func (u *unpacking) write(name string, mode fs.FileMode, content io.Reader) error {
+	if err := u.dir.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	file, err := u.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	// Hiding os.File's ReadFrom makes Copy use the large buffer.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{file}, content, make([]byte, 256<<10)); err != nil {
+		return err
+	}
+	// The mode above was subject to the umask.
+	if err := file.Chmod(mode); err != nil {
+		return err
+	}
+	// The disk may begin now; the sync at the end then has less to wait for.
+	_ = unix.SyncFileRange(int(file.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	return file.Close()
+}
+
+// moveIn brings the finished folder to disk and to its name. A damaged one
+// of that name goes: programs that run from it keep their files open.
+func (u *unpacking) moveIn(tmp string) error {
+	if err := syncTree(filepath.Join(u.root, tmp)); err != nil {
+		return err
+	}
+	if _, err := u.dir.Lstat(u.id); err == nil {
+		old := tmpPrefix + "old-" + u.id
+		if err := u.dir.Rename(u.id, old); err != nil {
+			return err
+		}
+		defer u.dir.RemoveAll(old)
+	}
+	if err := u.dir.Rename(tmp, u.id); err != nil {
+		return err
+	}
+	return syncDir(u.root)
+}
+
+// complete returns the manifest of the folder where it is there with every
+// file: names, sizes and modes are looked at, contents are not.
+func (u *unpacking) complete() (bundle.Manifest, error) {
+	manifest, raw, err := readManifest(u.dir, u.id)
+	if err != nil {
+		return bundle.Manifest{}, err
+	}
+	if bundle.ID(manifest.Kubernetes, raw) != u.id {
+		return bundle.Manifest{}, errors.New("the manifest is another's")
+	}
+	for _, file := range manifest.Files {
+		info, err := u.dir.Lstat(path.Join(u.id, file.Name))
+		if err != nil {
+			return bundle.Manifest{}, err
+		}
+		if info.Size() != file.Size || info.Mode() != fs.FileMode(file.Mode) {
+			return bundle.Manifest{}, &bundle.SumError{Name: file.Name}
+		}
+	}
+	return manifest, nil
+}
+
+// sweep removes what calls that were killed have left.
+func sweep(dir *os.Root) error {
+	entries, err := fs.ReadDir(dir.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), tmpPrefix) {
+			if err := dir.RemoveAll(entry.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
