@@ -21,7 +21,7 @@ const bootTime = 90 * time.Second
 // boot switches a machine on and returns when it lets the lab's key in: a new
 // network namespace, then its system. It must be called from the namespace that the cable
 // leads to.
-func (l *Lab) boot(ctx context.Context, all []hierarchy, sw netns.NsHandle, m Machine, login ssh.Signer) error {
+func (l *Lab) boot(ctx context.Context, sw netns.NsHandle, m Machine, login ssh.Signer) error {
 	ns, err := newNetwork()
 	if err != nil {
 		return fmt.Errorf("%s: network namespace: %w", m.Name, err)
@@ -36,7 +36,7 @@ func (l *Lab) boot(ctx context.Context, all []hierarchy, sw netns.NsHandle, m Ma
 	}
 	defer console.Close()
 	cmd := &exec.Cmd{Args: l.nspawn(m, ns), Stdout: console, Stderr: console}
-	if err := start(all, l.group(m.Name), cmd); err != nil {
+	if err := start(l.group(m.Name), netns.None(), cmd); err != nil {
 		return fmt.Errorf("%s: %w", m.Name, err)
 	}
 	return l.wait(ctx, m, login)
@@ -118,14 +118,8 @@ func (l *Lab) lastWords(m Machine) string {
 
 // running says whether a machine has any process.
 func (l *Lab) running(name string) bool {
-	alive := false
-	withGroups(func(all []hierarchy) error {
-		for _, group := range findGroups(all[:1], func(found string) bool { return found == l.group(name) }) {
-			alive = alive || len(members(group)) > 0
-		}
-		return nil
-	})
-	return alive
+	pids, err := processes(l.group(name))
+	return err == nil && len(pids) > 0
 }
 
 // signer reads the lab's own key.

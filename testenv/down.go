@@ -44,9 +44,7 @@ func (l *Lab) remove() error {
 	// The switch goes first: no machine says goodbye to another, and the caller's
 	// end of the cable is gone at once rather than when the kernel gets to it.
 	l.onSwitch(func(sw netns.NsHandle) error { return unplug(sw, cablePort) })
-	errs := []error{withGroups(func(all []hierarchy) error {
-		return killGroups(findGroups(all, func(name string) bool { return strings.HasPrefix(name, "plab-"+l.ID+"-") }))
-	})}
+	errs := []error{killNamed(func(name string) bool { return strings.HasPrefix(name, "plab-"+l.ID+"-") })}
 	leftovers := l.nspawnFiles()
 	errs = append(errs, removeTree(l.store()))
 	for _, name := range leftovers {

@@ -20,7 +20,7 @@ const outsideGroup = "outside"
 
 // startOutside starts the outside host, which also holds the switch: when it ends, all
 // cables end.
-func (l *Lab) startOutside(all []hierarchy, sw, caller, outside netns.NsHandle) error {
+func (l *Lab) startOutside(sw, caller, outside netns.NsHandle) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (l *Lab) startOutside(all []hierarchy, sw, caller, outside netns.NsHandle) 
 	defer held[0].Close()
 	defer held[1].Close()
 	cmd := &exec.Cmd{Args: []string{program, outsideArg}, Stdout: log, Stderr: log, ExtraFiles: held}
-	return inNetwork(outside, func() error { return start(all, l.group(outsideGroup), cmd) })
+	return start(l.group(outsideGroup), outside, cmd)
 }
 
 // dup returns a handle as a file that may be closed by itself.
@@ -50,20 +50,16 @@ var errOff = errors.New("the lab's switch is gone (after a reboot of this host?)
 
 // held opens a namespace that the outside host's process keeps.
 func (l *Lab) held(fd int) (netns.NsHandle, error) {
-	ns := netns.None()
-	err := withGroups(func(all []hierarchy) error {
-		for _, group := range findGroups(all[:1], func(name string) bool { return name == l.group(outsideGroup) }) {
-			for _, pid := range members(group) {
-				var err error
-				ns, err = netns.GetFromPath(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
-				if err == nil {
-					return nil
-				}
-			}
+	pids, err := processes(l.group(outsideGroup))
+	if err != nil {
+		return netns.None(), err
+	}
+	for _, pid := range pids {
+		if ns, err := netns.GetFromPath(fmt.Sprintf("/proc/%d/fd/%d", pid, fd)); err == nil {
+			return ns, nil
 		}
-		return errOff
-	})
-	return ns, err
+	}
+	return netns.None(), errOff
 }
 
 // InCaller runs f on a thread in the namespace that Up was called in, from

@@ -40,10 +40,7 @@ func (l *Lab) Kill(names ...string) error {
 			}
 		}
 		for _, name := range names {
-			err := withGroups(func(all []hierarchy) error {
-				return killGroups(findGroups(all, func(found string) bool { return found == l.group(name) }))
-			})
-			if err != nil {
+			if err := killNamed(func(found string) bool { return found == l.group(name) }); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			if err := unplug(sw, name); err != nil {
@@ -72,8 +69,6 @@ func (l *Lab) Start(ctx context.Context, name string) error {
 		return err
 	}
 	return l.onSwitch(func(sw netns.NsHandle) error {
-		return l.InCaller(func() error {
-			return withGroups(func(all []hierarchy) error { return l.boot(ctx, all, sw, m, signer) })
-		})
+		return l.InCaller(func() error { return l.boot(ctx, sw, m, signer) })
 	})
 }

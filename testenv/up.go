@@ -87,38 +87,36 @@ func (l *Lab) build(ctx context.Context, o Options, image string) error {
 	if err := prepareHost(); err != nil {
 		return err
 	}
-	return withGroups(func(all []hierarchy) error {
-		sw, err := newNetwork()
-		if err != nil {
-			return err
-		}
-		defer sw.Close()
-		if err := l.lay(all, sw); err != nil {
-			return err
-		}
-		l.Machines = newMachines(l.Subnet, o.Masters, o.Workers)
-		login, hostKeys, err := l.writeKeys()
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(l.save(), l.writeCluster()); err != nil {
-			return err
-		}
-		signer, err := l.signer()
-		if err != nil {
-			return err
-		}
-		say(o.Log, "lab %s: %d machines on %s", l.ID, len(l.Machines), l.Subnet)
-		if err := l.raise(ctx, o, all, sw, image, login, hostKeys, signer); err != nil {
-			return err
-		}
-		l.Ready = true
-		return l.save()
-	})
+	sw, err := newNetwork()
+	if err != nil {
+		return err
+	}
+	defer sw.Close()
+	if err := l.lay(sw); err != nil {
+		return err
+	}
+	l.Machines = newMachines(l.Subnet, o.Masters, o.Workers)
+	login, hostKeys, err := l.writeKeys()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.save(), l.writeCluster()); err != nil {
+		return err
+	}
+	signer, err := l.signer()
+	if err != nil {
+		return err
+	}
+	say(o.Log, "lab %s: %d machines on %s", l.ID, len(l.Machines), l.Subnet)
+	if err := l.raise(ctx, o, sw, image, login, hostKeys, signer); err != nil {
+		return err
+	}
+	l.Ready = true
+	return l.save()
 }
 
 // lay makes the switch, the outside host and the cable to the caller.
-func (l *Lab) lay(all []hierarchy, sw netns.NsHandle) error {
+func (l *Lab) lay(sw netns.NsHandle) error {
 	caller, err := netns.Get()
 	if err != nil {
 		return err
@@ -148,12 +146,12 @@ func (l *Lab) lay(all []hierarchy, sw netns.NsHandle) error {
 	if err := plug(sw, cablePort, caller, l.cableName(), ipPrefix(l.cable(), l.Subnet)); err != nil {
 		return err
 	}
-	return l.startOutside(all, sw, caller, outside)
+	return l.startOutside(sw, caller, outside)
 }
 
 // raise makes and boots the machines side by side. Copying roots is bound by the
 // disk, so that only two are copied at once, while others boot.
-func (l *Lab) raise(ctx context.Context, o Options, all []hierarchy, sw netns.NsHandle, image, login string, hostKeys []key, signer ssh.Signer) error {
+func (l *Lab) raise(ctx context.Context, o Options, sw netns.NsHandle, image, login string, hostKeys []key, signer ssh.Signer) error {
 	begin := time.Now()
 	copying := make(chan struct{}, 2)
 	group, ctx := errgroup.WithContext(ctx)
@@ -165,7 +163,7 @@ func (l *Lab) raise(ctx context.Context, o Options, all []hierarchy, sw netns.Ns
 			if err != nil {
 				return fmt.Errorf("%s: root: %w", m.Name, err)
 			}
-			if err := l.boot(ctx, all, sw, m, signer); err != nil {
+			if err := l.boot(ctx, sw, m, signer); err != nil {
 				return err
 			}
 			say(o.Log, "%s %s answers after %.1f s", m.Name, m.Address, time.Since(begin).Seconds())
