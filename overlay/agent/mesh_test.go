@@ -164,25 +164,39 @@ func TestMesh(t *testing.T) {
 		}
 	})
 	t.Run("without wg0 nothing leaves in clear", func(t *testing.T) {
+		a.agent.end(syscall.SIGKILL)
 		a.wire.end(syscall.SIGKILL)
 		ip(t, a.name, "link del wg0")
-		// Worse: a route that would carry it.
-		ip(t, a.name, "route add 10.244.2.0/24 via 192.0.2.2")
-		watch := a.background(a.name, "sniff", "eth0", "2s")
-		eventually(t, "sniffing", 3*time.Second, func() bool { return strings.Contains(watch.log.String(), "ready") })
-		if out, err := in(a.pod, "call", b.podAddress+":8080"); err == nil {
-			t.Errorf("reached without a tunnel: %s", out)
+		clear := func() int {
+			watch := a.background(a.name, "sniff", "eth0", "2s")
+			eventually(t, "sniffing", 3*time.Second, func() bool { return strings.Contains(watch.log.String(), "ready") })
+			if out, err := in(a.pod, "call", b.podAddress+":8080"); err == nil {
+				t.Errorf("reached without a tunnel: %s", out)
+			}
+			in(a.name, "call", b.podAddress+":8080")
+			<-watch.done
+			var ready string
+			var clear, total int
+			if n, err := fmt.Sscan(watch.log.String(), &ready, &clear, &total); n != 3 {
+				t.Fatal(err)
+			}
+			return clear
 		}
-		in(a.name, "call", b.podAddress+":8080")
-		<-watch.done
-		var ready string
-		var clear, total int
-		fmt.Sscan(watch.log.String(), &ready, &clear, &total)
-		if clear != 0 {
-			t.Errorf("%d packets of pods in clear", clear)
+		if n := clear(); n != 0 {
+			t.Errorf("%d packets of pods in clear", n)
+		}
+		// Worse: a route that would carry them.
+		ip(t, a.name, "route add 10.244.2.0/24 via 192.0.2.2")
+		if n := clear(); n != 0 {
+			t.Errorf("%d packets of pods in clear, with a wrong route", n)
+		}
+		// The control: without the rules they are seen, so the sniffer can see.
+		run(t, "ip", "netns", "exec", a.name, "nft", "delete table inet provision-overlay")
+		if n := clear(); n == 0 {
+			t.Error("the sniffer sees nothing where there is something")
 		}
 		ip(t, a.name, "route del 10.244.2.0/24 via 192.0.2.2")
-		a.wire = a.start("wireguard")
+		a.wire, a.agent = a.start("wireguard"), a.start("overlay")
 		eventually(t, "the tunnel is back", 6*time.Second, func() bool {
 			_, err := in(a.pod, "call", b.podAddress+":8080")
 			return err == nil
