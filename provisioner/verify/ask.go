@@ -60,7 +60,14 @@ func (s *stage) askFrom(ctx context.Context, from Machine, address string, port 
 func fetchGreeting(ctx context.Context, from Machine, target string, timeout time.Duration) (greeting, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	client := http.Client{Transport: &http.Transport{DialContext: from.Dial, DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		// Transport would let a dial go on when its request is given up, and a
+		// dead machine's never end.
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+			return from.Dial(ctx, network, address)
+		},
+	}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return greeting{}, err
