@@ -41,6 +41,9 @@ func (d *Draft) File(path string, mode fs.FileMode, content []byte, folders ...s
 	d.Add(File{Of: d.of, Path: path, Mode: mode, Content: content, Folders: folders})
 }
 
+// Known says what a file holds that another draft wants, for a unit that reads it.
+func (d *Draft) Known(path string, content []byte) { d.contents[path] = content }
+
 // Written says that a file was not there as wanted.
 func (d *Draft) Written(path string) bool { return d.written[path] }
 

@@ -54,7 +54,8 @@ func short(units []string) string {
 // by their names.
 func (a Units) Touches() []components.Touch { return nil }
 
-// Apply enables, then starts and restarts in one job, so that systemd orders them.
+// Apply enables, then starts, then restarts. systemd orders what it is asked to
+// do meanwhile by the units' own After.
 func (a Units) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
 	reload := []string{"systemctl", "daemon-reload"}
 	if len(a.Enable) > 0 {
@@ -63,14 +64,20 @@ func (a Units) Apply(ctx context.Context, on components.Machine, _ components.Si
 	if _, err := on.Run(ctx, reload, nil); err != nil {
 		return err
 	}
-	units := slices.Concat(a.Start, a.Restart)
-	if len(units) == 0 {
-		return nil
+	for _, step := range []struct {
+		verb  string
+		units []string
+	}{{"start", a.Start}, {"restart", a.Restart}} {
+		if len(step.units) == 0 {
+			continue
+		}
+		argv := []string{"systemctl", step.verb}
+		if !a.Wait {
+			argv = append(argv, "--no-block")
+		}
+		if _, err := on.Run(ctx, append(argv, step.units...), nil); err != nil {
+			return err
+		}
 	}
-	restart := []string{"systemctl", "restart"} // starts what is not running
-	if !a.Wait {
-		restart = append(restart, "--no-block")
-	}
-	_, err := on.Run(ctx, append(restart, units...), nil)
-	return err
+	return nil
 }

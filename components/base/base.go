@@ -72,7 +72,7 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	d.File(sliceFile, 0o644, templates.Slice())
 	d.File(targetFile, 0o644, templates.Target())
 	if d.Written(targetFile) {
-		d.Add(actions.Units{Of: "base", Enable: []string{"provision.target"}})
+		d.Add(actions.Units{Of: "base", Enable: []string{"provision.target"}, Start: []string{"provision.target"}})
 	}
 	return d.Actions()
 }

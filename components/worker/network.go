@@ -24,8 +24,8 @@ func Network(c components.Cluster, m components.MachineSpec, f components.Facts)
 	}, balancerFile)
 
 	// The overlay reads with the agent's identity and writes its own Node with kubelet's.
-	n.kubeconfig(agentKubeconfig, viaBalancer, "agent")
-	n.nodeKubeconfig()
+	n.File(agentKubeconfig, 0o600, n.kubeconfig(viaBalancer, "agent"))
+	n.File(kubeletKubeconfig, 0o600, n.kubeletAccess())
 	n.File(overlayFile, 0o644, document(n.mesh()))
 	n.Unit(overlay, func(sum string) []byte {
 		return templates.OverlayService(templates.Overlay{Process: n.process(c.Agent(), sum)})

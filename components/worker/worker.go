@@ -37,7 +37,8 @@ var (
 	wireguard = actions.Service("wireguard")
 )
 
-// Actions put kubelet's and kube-proxy's files in place and start them. It is
+// Actions put kubelet's and kube-proxy's files in place and start them, after
+// Network, which writes the kubeconfig that kubelet shares with the overlay. It is
 // quickest when the API is ready and the machine's Node there (addons.Nodes):
 // kubelet's first registration and kube-proxy's look for its Node back off for
 // seconds when they come too early.
@@ -72,22 +73,23 @@ func (n node) binary() string { return n.c.BundleDir() + "/bin/node" }
 // viaBalancer is the API as everything but a master's own components reaches it.
 var viaBalancer = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(components.PortBalancer))
 
-func (n node) kubeconfig(file, server, leaf string) {
-	n.File(file, 0o600, templates.KubeconfigYAML(templates.Kubeconfig{Cluster: n.c.Name, Server: server, Leaf: leaf}))
+func (n node) kubeconfig(server, leaf string) []byte {
+	return templates.KubeconfigYAML(templates.Kubeconfig{Cluster: n.c.Name, Server: server, Leaf: leaf})
 }
 
-// nodeKubeconfig is kubelet's. On a master it names the master's own API
-// server: a kubelet is never newer than that while masters are upgraded one by one.
-func (n node) nodeKubeconfig() {
+// kubeletAccess is kubelet's kubeconfig. On a master it names the master's own
+// API server: a kubelet is never newer than that while masters are upgraded one
+// by one.
+func (n node) kubeletAccess() []byte {
 	server := viaBalancer
 	if n.m.Role == components.Master {
 		server = "https://" + net.JoinHostPort(n.m.Address.String(), strconv.Itoa(components.PortAPI))
 	}
-	n.kubeconfig(kubeletKubeconfig, server, "kubelet")
+	return n.kubeconfig(server, "kubelet")
 }
 
 func (n node) kubelet() {
-	n.nodeKubeconfig()
+	n.Known(kubeletKubeconfig, n.kubeletAccess())
 	n.File(kubeletFile, 0o644, templates.KubeletYAML(templates.KubeletConfig{
 		Address:         n.m.Address,
 		Domain:          n.c.Network.Domain,
@@ -126,7 +128,7 @@ func taints(m components.MachineSpec) []templates.Taint {
 }
 
 func (n node) proxy() {
-	n.kubeconfig(proxyKubeconfig, viaBalancer, "proxy")
+	n.File(proxyKubeconfig, 0o600, n.kubeconfig(viaBalancer, "proxy"))
 	n.File(proxyFile, 0o644, templates.ProxyYAML(templates.ProxyConfig{
 		Name:     n.m.Name,
 		Address:  n.m.Address,
