@@ -12,7 +12,6 @@ import (
 // was not said are those of the block's header.
 type origin struct {
 	name, address, role, host hcl.Range
-	roleSaid                  bool
 }
 
 // inherited is what machines have from the cluster's ssh block. sudo is nil
@@ -50,7 +49,7 @@ func (l *loader) machines(schema fileSchema, file *File) []origin {
 			}
 		}
 	}
-	l.roles(file.Machines, origins)
+	l.roles(file.Machines)
 	return origins
 }
 
@@ -102,9 +101,7 @@ func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherit
 	if !isLabel(m.Name) {
 		l.report(&o.name, "Invalid machine name", "%q cannot be a Node's name: %s.", m.Name, labelRule)
 	}
-	if role := l.choice(block.Role, "unsaid", "Invalid role", string(Master), string(Worker)); role != "unsaid" {
-		m.Role, o.roleSaid = Role(role), true
-	}
+	m.Role = Role(l.choice(block.Role, "", "Invalid role", string(Master), string(Worker)))
 	m.Address = l.address(block)
 	m.Labels = l.labels(block.Labels)
 	m.Taints = l.taints(block.Taints)
@@ -146,20 +143,20 @@ func (l *loader) address(block machineSchema) netip.Addr {
 	return netip.Addr{}
 }
 
-// roles fills in the roles that the file leaves out. Where it says none at all
-// the first machine is the master; else who has none is a worker.
-func (l *loader) roles(machines []Machine, origins []origin) {
-	said := l.blind
-	for _, o := range origins {
-		said = said || o.roleSaid
+// roles fills in the roles that the file leaves out. Where it names no master,
+// the first machine without a role is it; the others are workers.
+func (l *loader) roles(machines []Machine) {
+	named := l.blind
+	for _, m := range machines {
+		named = named || m.Role == Master
 	}
 	for i := range machines {
 		if machines[i].Role != "" {
 			continue
 		}
 		machines[i].Role = Worker
-		if i == 0 && !said {
-			machines[i].Role = Master
+		if !named {
+			machines[i].Role, named = Master, true
 		}
 	}
 }

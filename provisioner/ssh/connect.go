@@ -57,7 +57,7 @@ func (d *Dialer) connect(ctx context.Context, target Target, dial dialFunc) (*ss
 	defer keys.close()
 	hosts, err := loadHostKeys(target)
 	if err != nil {
-		return nil, err
+		return nil, lastingError{err}
 	}
 	conn, err := dial(ctx, "tcp", target.address())
 	if err != nil {

@@ -2,6 +2,9 @@ package ssh
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"net"
 	"os"
@@ -104,11 +107,25 @@ func TestHostKeys(t *testing.T) {
 		wantError(t, err, "has changed", "ssh.host_key")
 	})
 	t.Run("pinned to another type", func(t *testing.T) {
+		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := ssh.NewPublicKey(private.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
 		to := target(server)
-		to.HostKey = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBPqCKkMeTvYA3TZ6RLR7l9MBiUI5WGWcRoFXVxzOZRJOnzHdZYYDgVjnRHSQ7TpIOuEpHnXmrxqlKaAdpXTGZkQ="
-		err := tryDial(t, to)
-		if err == nil {
-			t.Fatal("let in")
+		to.HostKey = string(ssh.MarshalAuthorizedKey(key))
+		wantError(t, tryDial(t, to), "has changed", "no longer has one of the type known")
+	})
+	t.Run("pinned to nonsense", func(t *testing.T) {
+		to := target(server)
+		to.HostKey = "ssh-ed25519 nonsense"
+		before := server.Stats().Connections
+		wantError(t, tryDial(t, to), "the host key given for "+server.Address())
+		if server.Stats().Connections != before {
+			t.Error("the machine was called")
 		}
 	})
 }

@@ -108,12 +108,18 @@ func (d *Dialer) Dial(ctx context.Context, target Target) (*Client, error) {
 	}
 }
 
+// lastingError is wrong on the operator's own side.
+type lastingError struct{ error }
+
+func (e lastingError) Unwrap() error { return e.error }
+
 // permanent reports whether another try would end the same way.
 func permanent(err error) bool {
 	var hostKey *HostKeyError
 	var auth *AuthError
 	var key *KeyFileError
+	var lasting lastingError
 	var dns *net.DNSError
-	return errors.As(err, &hostKey) || errors.As(err, &auth) || errors.As(err, &key) ||
+	return errors.As(err, &hostKey) || errors.As(err, &auth) || errors.As(err, &key) || errors.As(err, &lasting) ||
 		errors.As(err, &dns) && dns.IsNotFound
 }

@@ -1,0 +1,26 @@
+cluster "site" {}
+
+machine "m1" {
+  address = "10.0.0.1"
+  labels  = { "-disk" = "ssd", zone = "a b" } # ERROR: Invalid label; Invalid label
+}
+
+machine "m2" {
+  address = "10.0.0.2"
+  labels  = { "kubernetes.io/hostname" = "other" } # ERROR: Reserved label
+}
+
+machine "m3" {
+  address = "10.0.0.3"
+  taints  = ["dedicated=database", "dedicated:NoSchedul"] # ERROR: Invalid taint; Invalid taint
+}
+
+machine "m4" {
+  address = "10.0.0.4"
+  taints  = ["a=1:NoSchedule", "a=2:NoSchedule"] # ERROR: Duplicate taint
+}
+
+machine "m5" {
+  address = "10.0.0.5"
+  taints  = ["-a:NoSchedule", "a=b c:NoSchedule"] # ERROR: Invalid taint; Invalid taint
+}

@@ -1,0 +1,1 @@
+# ERROR: Missing cluster block; No machines

@@ -1,0 +1,3 @@
+cluster "site" {
+  version = # ERROR: Invalid expression
+}

@@ -1,0 +1,5 @@
+cluster "one" {}
+
+cluster "two" {} # ERROR: Duplicate cluster block
+
+machine "m1" { address = "10.0.0.1" }
