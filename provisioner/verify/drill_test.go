@@ -14,7 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// plug is the power of the world's machines. The cluster notices after 6 s and
+// plug is the power of the world's machines. The cluster notices after 6 s (and a
+// little, which no sample falls on) and
 // replaces the pods 4 s later, which are Ready a second after that.
 type plug struct {
 	w     *world
@@ -30,8 +31,8 @@ func (p *plug) Off(_ context.Context, machine string) error {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	p.w.off[machine] = true
-	time.AfterFunc(6*time.Second, func() { p.w.lose(machine, "") })
-	time.AfterFunc(10*time.Second, func() { p.w.lose("", machine) })
+	time.AfterFunc(6010*time.Millisecond, func() { p.w.lose(machine, "") })
+	time.AfterFunc(10010*time.Millisecond, func() { p.w.lose("", machine) })
 	return nil
 }
 

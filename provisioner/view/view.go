@@ -164,3 +164,6 @@ func table(s style, header []string, rows [][]string, colour func(column int, ce
 	}
 	return text.String()
 }
+
+// Colour says whether standard error takes colour.
+func (p *Printer) Colour() bool { return bool(p.errStyle) }
