@@ -18,11 +18,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"provision/components/agent/approval"
 	"provision/components/agent/balancer"
 	"provision/components/agent/certificates"
 	"provision/components/agent/grant"
 	"provision/components/agent/lock"
 	"provision/components/agent/sftp"
+	"provision/components/agent/unpack"
+	"provision/components/agent/unpack"
 	overlay "provision/overlay/agent"
 	"provision/overlay/userspace"
 )
@@ -71,13 +74,19 @@ func newCommand() *cobra.Command {
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
+	identities := certificates.NewCommand()
+	identities.AddCommand(approval.NewCommand())
 	root.AddCommand(
 		balancer.NewCommand(),
-		certificates.NewCommand(),
+		identities,
 		grant.NewCommand(),
 		lock.NewCommand(),
 		overlay.NewCommand(),
 		sftp.NewCommand(),
+		unpack.NewCommand(),
+		unpack.NewImportCommand(),
+		unpack.NewCommand(),
+		unpack.NewImportCommand(),
 		userspace.NewCommand(),
 		newVersionCommand(),
 	)

@@ -60,8 +60,13 @@ access are enough from any computer.
 Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return misuse{fmt.Errorf("there is no command %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -71,7 +76,7 @@ Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	for _, command := range []*cobra.Command{
 		a.initCommand(), a.validateCommand(), a.planCommand(), a.upCommand(), a.statusCommand(),
-		a.kubeconfigCommand(), a.kubectlCommand(), a.sshCommand(), a.verifyCommand(), a.downCommand(), a.versionCommand(),
+		a.kubeconfigCommand(), a.kubectlCommand(), a.sshCommand(), a.verifyCommand(), a.versionCommand(),
 	} {
 		root.AddCommand(command)
 	}
@@ -107,7 +112,7 @@ func (a *app) exit(err error) int {
 		return exitDone
 	case errors.As(err, &code):
 		return int(code)
-	case errors.As(err, &wrong), isUnknownCommand(err):
+	case errors.As(err, &wrong):
 		fmt.Fprintf(a.stderr, "error: %v\n", err)
 		fmt.Fprintln(a.stderr, "Run 'provision --help' for the commands.")
 		return exitMisuse

@@ -29,9 +29,7 @@ func (a *app) load(path string) (*config.File, error) {
 		vars[name] = value
 	}
 	file, diags := config.Load(path, vars)
-	if len(diags) > 0 {
-		config.Write(a.stderr, diags)
-	}
+	config.Write(a.stderr, diags, a.printer().Colour())
 	if diags.HasErrors() {
 		return nil, status(exitFailed)
 	}

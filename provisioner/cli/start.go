@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"provision/provisioner/bundle"
 	"provision/provisioner/config"
 )
 
@@ -75,4 +76,20 @@ func (a *app) versionCommand() *cobra.Command {
 			return a.printBundles()
 		},
 	}
+}
+
+// printBundles lists the newest bundle that commands would use.
+func (a *app) printBundles() error {
+	found, err := bundle.Find(a.bundleDirs(), "")
+	if err != nil {
+		fmt.Fprintln(a.stdout, err)
+		return nil // it is asked what there is; nothing is an answer
+	}
+	b, err := bundle.Open(found)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	fmt.Fprintf(a.stdout, "newest bundle: %s (%s)\n", b.ID(), found)
+	return nil
 }

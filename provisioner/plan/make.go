@@ -52,8 +52,9 @@ var contents = []struct {
 	}},
 	{"cluster", []parts{
 		{"control plane", []part{everywhere(etcd.Actions), everywhere(worker.Network), everywhere(master.Actions)}},
-		{"access", []part{access, labels}},
-		{"nodes", []part{everywhere(worker.Actions)}},
+		{"access", []part{access}},
+		{"nodes", []part{labels}},
+		{"kubelets", []part{everywhere(worker.Actions), inventory}},
 	}},
 }
 
@@ -162,10 +163,18 @@ func access(w world, m components.MachineSpec, _ components.Facts) []components.
 	if m.Name != w.first() {
 		return nil
 	}
-	return addons.Actions(w.Cluster, w.facts.Cluster)
+	return addons.Access(w.Cluster, w.facts.Cluster)
 }
 
 // labels make the machine's Node, or correct it.
 func labels(w world, m components.MachineSpec, _ components.Facts) []components.Action {
 	return addons.Nodes(w.Cluster, m, w.facts.Cluster)
+}
+
+// inventory can wait until everything else is under way.
+func inventory(w world, m components.MachineSpec, _ components.Facts) []components.Action {
+	if m.Name != w.first() {
+		return nil
+	}
+	return addons.Actions(w.Cluster, w.facts.Cluster)
 }
