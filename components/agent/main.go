@@ -25,7 +25,6 @@ import (
 	"provision/components/agent/lock"
 	"provision/components/agent/sftp"
 	"provision/components/agent/unpack"
-	"provision/components/agent/unpack"
 	overlay "provision/overlay/agent"
 	"provision/overlay/userspace"
 )
@@ -83,8 +82,6 @@ func newCommand() *cobra.Command {
 		lock.NewCommand(),
 		overlay.NewCommand(),
 		sftp.NewCommand(),
-		unpack.NewCommand(),
-		unpack.NewImportCommand(),
 		unpack.NewCommand(),
 		unpack.NewImportCommand(),
 		userspace.NewCommand(),
