@@ -2,13 +2,25 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"provision/provisioner/verify"
 )
 
+// drillFlags are what verify is told of drills.
+type drillFlags struct {
+	failover          string
+	powerOff, powerOn string
+	yes               bool
+}
+
 func (a *app) verifyCommand() *cobra.Command {
+	var drill drillFlags
 	cmd := a.withFile(&cobra.Command{
 		Use:   "verify FILE",
 		Short: "Prove that the cluster works",
@@ -17,9 +29,30 @@ is taken away again, and asked to reach the others in every way that pods and ma
 do: pod to pod on every pair, Services from every node, from the same machine and from
 the pod itself, NodePorts, DNS, the world outside.
 
+With --failover worker a worker's power is cut instead, without goodbye, while a client
+keeps asking a Service whose pods run there too, and it is measured how long it takes
+until the machine is known to be dead, its endpoints are gone and replicas serve again
+elsewhere. The power comes back in the end, whatever happens. In the lab the machines'
+power is at hand; elsewhere say how it is switched:
+
+    provision verify cluster.hcl --failover worker \\
+      --power-off 'virsh destroy {machine}' --power-on 'virsh start {machine}'
+
 Exit status: 0 everything works, 1 something does not.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch drill.failover {
+			case "":
+				return a.verify(cmd.Context(), args[0])
+			case "worker":
+				return a.drill(cmd.Context(), args[0], drill)
+			}
+			return misuse{fmt.Errorf("--failover %s: the drill there is: worker", drill.failover)}
+		},
 	})
+	cmd.Flags().StringVar(&drill.failover, "failover", "", "cut the power of a `machine` of that kind (worker) and measure what follows")
+	cmd.Flags().StringVar(&drill.powerOff, "power-off", "", "command that cuts the power of {machine}")
+	cmd.Flags().StringVar(&drill.powerOn, "power-on", "", "command that gives it back")
+	cmd.Flags().BoolVar(&drill.yes, "yes", false, "do not ask before the power is cut")
 	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON")
 	return cmd
 }
@@ -35,13 +68,9 @@ func (a *app) verify(ctx context.Context, path string) error {
 		return err
 	}
 	printer := a.printer()
-	results, err := verify.Run(ctx, client, verify.Options{
-		Image:    s.cluster.Image("probe"),
-		Domain:   s.cluster.Network.Domain,
-		Outside:  s.file.Cluster.Verify.Outside,
-		Machines: s.verifyMachines(),
-		Observe:  printer.Check,
-	})
+	options := s.verifyOptions()
+	options.Observe = printer.Check
+	results, err := verify.Run(ctx, client, options)
 	if err != nil {
 		return err
 	}
@@ -52,6 +81,80 @@ func (a *app) verify(ctx context.Context, path string) error {
 		return status(exitFailed)
 	}
 	return nil
+}
+
+// drill cuts a worker's power and measures what follows.
+func (a *app) drill(ctx context.Context, path string, flags drillFlags) error {
+	power, err := a.power(path, flags)
+	if err != nil {
+		return err
+	}
+	s, err := a.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	client, err := s.api(ctx)
+	if err != nil {
+		return err
+	}
+	printer := a.printer()
+	result, err := verify.WorkerPower(ctx, client, verify.DrillOptions{
+		Options: s.verifyOptions(),
+		Power:   power,
+		Consent: func(p verify.DrillPlan) error {
+			printer.DrillPlan(p)
+			if flags.yes {
+				return nil
+			}
+			return a.agree("Cut the power of " + p.Machine + "?")
+		},
+		Tell: printer.Moment,
+	})
+	if err != nil {
+		return err
+	}
+	if err := printer.Drill(result); err != nil {
+		return err
+	}
+	if !result.Passed {
+		return status(exitFailed)
+	}
+	return nil
+}
+
+// power is how machines are switched off: as the flags say, or by the lab that
+// the file belongs to.
+func (a *app) power(path string, flags drillFlags) (verify.Power, error) {
+	if flags.powerOff != "" || flags.powerOn != "" {
+		power, err := verify.ParseCommands(flags.powerOff, flags.powerOn)
+		if err != nil {
+			return nil, misuse{err}
+		}
+		return power, nil
+	}
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(filepath.Join(dir, "lab.json")); err != nil {
+		return nil, misuse{errors.New("this is no lab: say with --power-off and --power-on how a machine's power is switched")}
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	lab := filepath.Join(filepath.Dir(program), "lab")
+	return verify.Commands{
+		OffArgv: []string{lab, "kill", "{machine}", "--dir", dir},
+		OnArgv:  []string{lab, "start", "{machine}", "--dir", dir},
+	}, nil
+}
+
+func (s *session) verifyOptions() verify.Options {
+	return verify.Options{
+		Image:    s.cluster.Image("probe"),
+		Domain:   s.cluster.Network.Domain,
+		Outside:  s.file.Cluster.Verify.Outside,
+		Machines: s.verifyMachines(),
+	}
 }
 
 func (s *session) verifyMachines() []verify.Machine {
