@@ -23,6 +23,7 @@ type Check struct {
 var Checks = []Check{
 	{"nodes ready", "Every machine of the file is a Node and Ready.", (*stage).nodesReady},
 	{"probes", "Pods start on every machine.", (*stage).probesRun},
+	{"exec", "Commands run in pods: the API server reaches every kubelet.", (*stage).execWorks},
 	{"overlay", "Every machine has announced its end of the tunnel, and of which kind it is.", (*stage).overlayModes},
 	{"pod to pod", "A pod on each machine reaches the pod on every other one.", (*stage).podToPod},
 	{"large answers", "100 kB come through between machines: the MTU is right.", (*stage).largeAnswers},
@@ -42,9 +43,9 @@ func (s *stage) eachPod(set string, try func(ctx context.Context, from pod) (str
 	var all []subject
 	for _, m := range s.options.Machines {
 		all = append(all, subject{name: m.Name, try: func(ctx context.Context) (string, error) {
-			from := s.pods[set][m.Name]
-			if !from.ready {
-				return "", errSkip("no pod runs there")
+			from, err := s.source(set, m.Name)
+			if err != nil {
+				return "", err
 			}
 			return try(ctx, from)
 		}})
@@ -73,6 +74,18 @@ func (s *stage) pair(from, to Machine, try func(ctx context.Context, from Machin
 		}
 		return "", try(ctx, from, target)
 	}}
+}
+
+// source returns the pod on a machine that is to ask.
+func (s *stage) source(set, machine string) (pod, error) {
+	from := s.pods[set][machine]
+	switch {
+	case !from.ready:
+		return from, errSkip("no pod runs on " + machine)
+	case s.mute[machine] != nil:
+		return from, errSkip("no command runs in pods on " + machine)
+	}
+	return from, nil
 }
 
 // is says that the greeting comes from where it should.
@@ -121,6 +134,22 @@ func (s *stage) probesRun() []subject {
 	return all
 }
 
+func (s *stage) execWorks() []subject {
+	var all []subject
+	for _, m := range s.options.Machines {
+		all = append(all, subject{name: m.Name, try: func(ctx context.Context) (string, error) {
+			if !s.pods[probeSet][m.Name].ready {
+				return "", errSkip("no pod runs there")
+			}
+			if err := s.mute[m.Name]; err != nil {
+				return "", errFinal{err}
+			}
+			return "", nil
+		}})
+	}
+	return all
+}
+
 func (s *stage) overlayModes() []subject {
 	var all []subject
 	for _, m := range s.options.Machines {
@@ -136,9 +165,9 @@ func (s *stage) overlayModes() []subject {
 
 func (s *stage) podToPod() []subject {
 	return s.eachPair(func(ctx context.Context, from Machine, to pod) error {
-		source := s.pods[probeSet][from.Name]
-		if !source.ready {
-			return errSkip("no pod runs on " + from.Name)
+		source, err := s.source(probeSet, from.Name)
+		if err != nil {
+			return err
 		}
 		got, err := s.ask(ctx, source, to.address, probePort)
 		if err := is(got, err, to.name); err != nil {
@@ -162,9 +191,9 @@ func (s *stage) largeAnswers() []subject {
 			continue
 		}
 		all = append(all, s.pair(from, to, func(ctx context.Context, from Machine, to pod) error {
-			source := s.pods[probeSet][from.Name]
-			if !source.ready {
-				return errSkip("no pod runs on " + from.Name)
+			source, err := s.source(probeSet, from.Name)
+			if err != nil {
+				return err
 			}
 			size, err := s.inPod(ctx, source, "get", "--timeout", "2s", "--size", urlOf(to.address, probePort, "/echo-size?bytes=100000"))
 			if err == nil && strings.TrimSpace(size) != "100000" {

@@ -11,8 +11,11 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // The two sets of probes: two pods on each machine, since a Service of the same
@@ -35,8 +38,9 @@ type stage struct {
 	nodes     map[string]node           // by name
 	pods      map[string]map[string]pod // set → node → pod
 	services  map[string]service
-	apiAddr   string // of the Service kubernetes
-	target    string // machine of the pod behind Service one
+	apiAddr   string           // of the Service kubernetes
+	target    string           // machine of the pod behind Service one
+	mute      map[string]error // machines in whose pods no command runs
 }
 
 // build sets the stage up. The stage it returns is to be removed, also where an
@@ -54,6 +58,7 @@ func build(ctx context.Context, cluster Cluster, options Options) (*stage, error
 	if err := s.wait(ctx); err != nil {
 		return s, err
 	}
+	s.listen(ctx)
 	if err := s.pickTarget(ctx); err != nil {
 		return s, err
 	}
@@ -102,6 +107,36 @@ func (s *stage) wait(ctx context.Context) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// listen finds the machines in whose pods no command runs, so that the checks
+// which need that blame nothing else.
+func (s *stage) listen(ctx context.Context) {
+	s.mute = map[string]error{}
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for name, from := range s.pods[probeSet] {
+		if !from.ready {
+			continue
+		}
+		group.Go(func() error {
+			// A kubelet that has just joined still waits for its certificate.
+			var last error
+			if until(ctx, execPatience, func() bool {
+				once, cancel := context.WithTimeout(ctx, tryPatience)
+				defer cancel()
+				_, last = s.inPod(once, from, "env")
+				return last == nil
+			}) != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				s.mute[name] = last
+			}
+			return nil
+		})
+	}
+	group.Wait()
 }
 
 // pickTarget labels the first running probe, in the machines' order from the

@@ -27,6 +27,7 @@ const (
 	setupPatience = 90 * time.Second // for the probes to run
 	checkPatience = 8 * time.Second  // for all tries of one check
 	tryPatience   = 3 * time.Second  // for one of them
+	execPatience  = 10 * time.Second // for a kubelet to be reached
 	cleanPatience = 45 * time.Second
 	atOnce        = 8 // checks side by side
 )

@@ -102,6 +102,15 @@ func TestFaultsAreNamed(t *testing.T) {
 				"hairpin | w1 | failed | probe get: dial tcp: i/o timeout",
 			},
 		},
+		"no exec": {
+			broken: func(from, to, how string) error {
+				if how == "exec" && to == "w1" {
+					return errors.New("error dialing backend: remote error: tls: internal error")
+				}
+				return nil
+			},
+			want: []string{"exec | w1 | failed | error dialing backend: remote error: tls: internal error"},
+		},
 		"no node port": {
 			broken: func(from, to, how string) error {
 				if how == "node port" && from == "m1" {

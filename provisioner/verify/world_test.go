@@ -302,7 +302,12 @@ func (w *world) Exec(_ context.Context, _, name string, argv []string) (stdout, 
 		return nil, []byte("probe: a warning\nprobe get: " + text + "\n"), errors.New("command terminated with exit code 1")
 	}
 	target := argv[len(argv)-1]
+	if err := w.broken("", from.node, "exec"); err != nil {
+		return nil, nil, err
+	}
 	switch {
+	case argv[1] == "env":
+		return nil, nil, nil
 	case argv[1] == "dns" && target == "kubernetes.default.svc.cluster.local":
 		return []byte("10.96.0.1\n"), nil, nil
 	case argv[1] == "dns" && target == "outside.example":

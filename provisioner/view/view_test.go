@@ -183,11 +183,15 @@ func TestProgressOnATerminal(t *testing.T) {
 		for _, at := range []time.Duration{150, 400, 2000} {
 			time.AfterFunc(at*time.Millisecond+50*time.Millisecond, func() {
 				synctest.Wait()
+				l.mu.Lock()
+				defer l.mu.Unlock()
 				shots = append(shots, "after "+took(at*time.Millisecond)+":\n"+s.show())
 			})
 		}
 		happen(observe(l.observe))
 		l.close()
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		golden(t, "live.txt", strings.Join(append(shots, "in the end:\n"+s.show()), "\n"))
 	})
 }
