@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"time"
@@ -69,8 +70,14 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 	if a.dir, err = state.Open(config.StateDir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(config.RunDir, 0o755); err != nil {
-		return err
+	folders := []string{config.RunDir}
+	if config.CNIConf != "" {
+		folders = append(folders, filepath.Dir(config.CNIConf))
+	}
+	for _, name := range folders {
+		if err := os.MkdirAll(name, 0o755); err != nil {
+			return err
+		}
 	}
 	if a.key, err = a.dir.Key(); err != nil {
 		return err

@@ -110,6 +110,7 @@ func newLab(t *testing.T, n int) []*machine {
 	if err := os.MkdirAll("/run/wireguard", 0o755); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.Remove("/run/wireguard") }) // unless somebody uses it
 	namespace(t, underlay)
 	ip(t, underlay, "link add switch type bridge")
 	ip(t, underlay, "link set switch up")
@@ -149,15 +150,22 @@ func (m *machine) boot() {
 	m.agent = m.start("overlay")
 }
 
-// plugPod connects the pod to bridge0 as the CNI plugins would, but for the MTU.
+// plugPod connects the pod and starts its server.
 func (m *machine) plugPod() {
 	m.t.Helper()
-	ip(m.t, m.name, "link add pod0 mtu 1500 type veth peer name eth0 netns "+m.pod)
-	ip(m.t, m.name, "link set pod0 master bridge0 up")
-	ip(m.t, m.pod, "addr add "+m.podAddress+"/24 dev eth0")
-	ip(m.t, m.pod, "link set eth0 mtu 1500 up")
-	ip(m.t, m.pod, "route add default via "+strings.TrimSuffix(m.subnet, "0/24")+"1")
+	m.attach(m.pod, "pod0", m.podAddress)
 	m.server = m.background(m.pod, "serve", "0.0.0.0:8080")
+}
+
+// attach connects a pod to bridge0 as the CNI plugins would, but for the MTU.
+func (m *machine) attach(pod, link, address string) {
+	m.t.Helper()
+	ip(m.t, m.name, "link add "+link+" mtu 1500 type veth peer name eth0 netns "+pod)
+	ip(m.t, m.name, "link set "+link+" master bridge0 up")
+	ip(m.t, m.name, "link set "+link+" type bridge_slave hairpin on")
+	ip(m.t, pod, "addr add "+address+"/24 dev eth0")
+	ip(m.t, pod, "link set eth0 mtu 1500 up")
+	ip(m.t, pod, "route add default via "+strings.TrimSuffix(m.subnet, "0/24")+"1")
 }
 
 func (m *machine) write(name string, data []byte) {

@@ -92,7 +92,40 @@ func TestMesh(t *testing.T) {
 			t.Errorf("seen as %q, %v; want 10.244.1.2", out, err)
 		}
 	})
+	t.Run("Services, as kube-proxy would make them", func(t *testing.T) {
+		rules := func(m *machine, pod string) {
+			run(t, "ip", "netns", "exec", m.name, "nft", fmt.Sprintf(`add table ip lab
+				add chain ip lab pre { type nat hook prerouting priority -100; }
+				add chain ip lab out { type nat hook output priority -100; }
+				add chain ip lab post { type nat hook postrouting priority 99; }
+				add rule ip lab pre ip daddr 10.96.0.50 tcp dport 80 dnat to %[1]s:8080
+				add rule ip lab out ip daddr 10.96.0.50 tcp dport 80 dnat to %[1]s:8080
+				add rule ip lab post ip saddr %[1]s ip daddr %[1]s masquerade`, pod))
+		}
+		clear := func(m *machine) { run(t, "ip", "netns", "exec", m.name, "nft", "delete table ip lab") }
+		namespace(t, "ovlab1-pod2")
+		a.attach("ovlab1-pod2", "pod1", "10.244.1.10")
+
+		rules(a, a.podAddress)
+		for _, from := range []string{"ovlab1-pod2", a.pod, a.name} {
+			if out, err := in(from, "call", "10.96.0.50:80"); err != nil {
+				t.Errorf("%s to a pod of this machine: %q, %v", from, out, err)
+			}
+		}
+		clear(a)
+		rules(a, b.podAddress)
+		for from, seen := range map[string]string{"ovlab1-pod2": "10.244.1.10 ", a.pod: a.podAddress + " ", a.name: "10.244.1.1 "} {
+			if out, err := in(from, "call", "10.96.0.50:80"); err != nil || !strings.HasPrefix(out, seen) {
+				t.Errorf("%s to a pod of another machine: seen as %q, %v; want %s", from, out, err, seen)
+			}
+		}
+		clear(a)
+	})
 	t.Run("looking again changes nothing", func(t *testing.T) {
+		eventually(t, "handshakes are shown", 6*time.Second, func() bool {
+			s := a.status()
+			return !s.Peers[0].Handshake.IsZero() && !s.Peers[1].Handshake.IsZero()
+		})
 		before := a.status()
 		for range 10 {
 			ip(t, a.name, "addr add 198.51.100.1/32 dev lo")

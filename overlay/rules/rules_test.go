@@ -1,0 +1,101 @@
+//go:build lab
+
+package rules
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netns"
+
+	"provision/overlay"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata")
+
+// inNamespace moves the test to a network namespace of its own, with its thread:
+// it ends with the test's goroutine, and the namespace with it.
+func inNamespace(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread()
+	ns, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ns.Close() })
+}
+
+func nft(t *testing.T, arguments string) string {
+	t.Helper()
+	out, err := exec.Command("nft", arguments).CombinedOutput()
+	if err != nil {
+		t.Fatalf("nft %s: %v\n%s", arguments, err, out)
+	}
+	return string(out)
+}
+
+func TestTable(t *testing.T) {
+	inNamespace(t)
+	want := overlay.Rules{Pods: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:244::/56")}, MTU: 1420}
+	ensure := func(what string, expect bool) {
+		t.Helper()
+		if written, err := Ensure(want); err != nil || written != expect {
+			t.Errorf("%s: written %v, %v", what, written, err)
+		}
+	}
+	ensure("at first", true)
+	got := nft(t, "list table inet "+Table)
+	const golden = "testdata/table.nft"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(file), got); d != "" {
+		t.Error(d)
+	}
+	ensure("again", false)
+	for _, change := range []string{
+		"delete table inet " + Table,
+		"flush chain inet " + Table + " leak",
+		"insert rule inet " + Table + " leak accept",
+		"flush table inet " + Table,
+	} {
+		nft(t, change)
+		ensure(change, true)
+		if d := cmp.Diff(got, nft(t, "list table inet "+Table)); d != "" {
+			t.Errorf("%s: %s", change, d)
+		}
+	}
+	want.MTU = 1380
+	ensure("another MTU", true)
+
+	nft(t, "add table ip stranger")
+	for _, there := range []bool{true, false} {
+		if removed, err := Remove(); err != nil || removed != there {
+			t.Errorf("removed %v, %v", removed, err)
+		}
+	}
+	if left := nft(t, "list tables"); strings.TrimSpace(left) != "table ip stranger" {
+		t.Errorf("left: %s", left)
+	}
+}
+
+func TestStrangers(t *testing.T) {
+	inNamespace(t)
+	nft(t, "add table ip fire; add chain ip fire wall { type filter hook forward priority 0; policy drop; }; add chain ip fire in { type filter hook input priority 0; policy drop; }")
+	got, err := Strangers()
+	if err != nil || len(got) != 1 || !strings.Contains(got[0], "chain wall of table fire") {
+		t.Errorf("%q, %v", got, err)
+	}
+}
