@@ -13,6 +13,7 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
 // bootTime is how long a machine may take from power on to sshd.
@@ -45,16 +46,24 @@ func (l *Lab) boot(ctx context.Context, sw netns.NsHandle, m Machine, login ssh.
 // nspawn is the command line of a machine. It takes back most of what a
 // container is denied: a machine may load rules, mount, make devices and tunnels.
 func (l *Lab) nspawn(m Machine, ns netns.NsHandle) []string {
-	return []string{"systemd-nspawn", "--quiet",
+	argv := []string{"systemd-nspawn", "--quiet",
 		"--directory=" + l.root(m.Name), "--machine=" + l.group(m.Name), "--hostname=" + m.Name,
 		fmt.Sprintf("--network-namespace-path=/proc/%d/fd/%d", os.Getpid(), int(ns)),
 		"--register=no", "--keep-unit", "--settings=no",
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
 		"--capability=all", "--system-call-filter=add_key keyctl bpf perf_event_open @keyring",
-		"--kill-signal=SIGRTMIN+3", "--bind=/dev/net/tun",
-		"/usr/local/sbin/lab-init"}
+		"--kill-signal=SIGRTMIN+3", "--bind=/dev/net/tun"}
+	var kernel unix.Utsname
+	if unix.Uname(&kernel) == nil {
+		// As on a machine of one's own, modules can be looked up and loaded.
+		if dir := "/lib/modules/" + unix.ByteSliceToString(kernel.Release[:]); isDir(dir) {
+			argv = append(argv, "--bind-ro="+dir)
+		}
+	}
+	return append(argv, "/usr/local/sbin/lab-init")
 }
 
+// wait returns when the machine's sshd lets the lab's key in.
 func (l *Lab) wait(ctx context.Context, m Machine, login ssh.Signer) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()

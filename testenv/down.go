@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,7 +52,7 @@ func (l *Lab) remove() error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if err := settle(); err != nil {
+	if err := l.leave(); err != nil {
 		return err
 	}
 	if own, err := Open(l.Dir); err != nil || own.ID != l.ID {
@@ -101,34 +100,3 @@ func removeTree(dir string) error {
 		}
 	}
 }
-
-// settle gives the host its settings back when no lab is left.
-func settle() error {
-	release, err := lock(filepath.Join(Store(), "lock"), time.Minute)
-	if err != nil {
-		return err
-	}
-	defer release()
-	ids, err := labIDs()
-	if err != nil || len(ids) > 0 {
-		return err
-	}
-	return restoreSysctls()
-}
-
-// labIDs lists the labs that the store knows.
-func labIDs() ([]string, error) {
-	entries, err := os.ReadDir(Store())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var ids []string
-	for _, entry := range entries {
-		if entry.IsDir() && validID.MatchString(entry.Name()) {
-			ids = append(ids, entry.Name())
-		}
-	}
-	return ids, nil
-}
-
-func runQuietly(argv ...string) { exec.Command(argv[0], argv[1:]...).Run() }

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -49,8 +50,7 @@ func Cache() string {
 // Image returns the folder with the root image, and builds it first where its
 // recipe has not been built yet. That takes about a minute and needs a Debian mirror.
 func Image(ctx context.Context, log io.Writer) (string, error) {
-	sum := sha256.Sum256([]byte(strings.Join(append(excluded, suite, runtime.GOARCH, imagePackages, imageSetup), "\x00")))
-	image := filepath.Join(Cache(), hex.EncodeToString(sum[:])[:16])
+	image := imagePath(Cache())
 	if isDir(image) {
 		return image, nil
 	}
@@ -67,6 +67,13 @@ func Image(ctx context.Context, log io.Writer) (string, error) {
 		return "", fmt.Errorf("image: %w", err)
 	}
 	return image, nil
+}
+
+// imagePath names the image by all that it is made from.
+func imagePath(cache string) string {
+	recipe := slices.Concat(excluded, []string{suite, runtime.GOARCH, imagePackages, imageSetup})
+	sum := sha256.Sum256([]byte(strings.Join(recipe, "\x00")))
+	return filepath.Join(cache, hex.EncodeToString(sum[:])[:16])
 }
 
 func buildImage(ctx context.Context, image string) error {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -171,13 +172,13 @@ func chooseSubnet(ns netns.NsHandle) (netip.Prefix, error) {
 			taken = append(taken, netip.PrefixFrom(addr, ones))
 		}
 	}
+	return freeSubnet(taken)
+}
+
+func freeSubnet(taken []netip.Prefix) (netip.Prefix, error) {
 	for third := 56; third < 256; third++ {
 		subnet := netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, byte(third), 0}), 24)
-		free := true
-		for _, other := range taken {
-			free = free && !other.Overlaps(subnet)
-		}
-		if free {
+		if !slices.ContainsFunc(taken, subnet.Overlaps) {
 			return subnet, nil
 		}
 	}

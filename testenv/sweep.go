@@ -3,9 +3,9 @@ package testenv
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // Sweep removes every lab that nobody can use any more and says which: its
@@ -15,7 +15,7 @@ func Sweep() ([]string, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("removing labs needs root")
 	}
-	ids, err := sweepable()
+	ids, err := labIDs()
 	if err != nil {
 		return nil, err
 	}
@@ -31,44 +31,32 @@ func Sweep() ([]string, error) {
 			errs = append(errs, fmt.Errorf("lab %s: %w", id, err))
 		}
 	}
-	return swept, errors.Join(append(errs, settle())...)
+	return swept, errors.Join(errs...)
 }
 
-// sweepable lists the ids of all labs that the store or a control group tells of.
-func sweepable() ([]string, error) {
-	ids, err := labIDs()
-	if err != nil {
+// labIDs lists the labs that the store knows.
+func labIDs() ([]string, error) {
+	entries, err := os.ReadDir(Store())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	known := map[string]bool{}
-	for _, id := range ids {
-		known[id] = true
+	var ids []string
+	for _, entry := range entries {
+		if entry.IsDir() && validID.MatchString(entry.Name()) {
+			ids = append(ids, entry.Name())
+		}
 	}
-	err = withGroups(func(all []hierarchy) error {
-		findGroups(all, func(name string) bool {
-			rest, ours := strings.CutPrefix(name, "plab-")
-			id, _, _ := strings.Cut(rest, "-")
-			if ours && validID.MatchString(id) && !known[id] {
-				known[id] = true
-				ids = append(ids, id)
-			}
-			return ours
-		})
-		return nil
-	})
-	return ids, err
+	return ids, nil
 }
 
 // orphan says why a lab may go; "" where it may not.
 func orphan(id string) (*Lab, string, error) {
 	lab := &Lab{ID: id}
-	if isDir(lab.store()) {
-		unlock, err := lock(filepath.Join(lab.store(), "lock"), 0)
-		if err != nil {
-			return lab, "", nil // somebody is at work on it
-		}
-		unlock()
+	unlock, err := lock(filepath.Join(lab.store(), "lock"), 0)
+	if err != nil {
+		return lab, "", nil // somebody is at work on it
 	}
+	unlock()
 	dir, err := os.ReadFile(filepath.Join(lab.store(), "dir"))
 	if err != nil {
 		return lab, "it was never finished", nil

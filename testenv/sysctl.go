@@ -21,24 +21,57 @@ var unsaved = []string{
 	"vm/compact_memory", "vm/drop_caches", "vm/stat_refresh", "kernel/seccomp", "kernel/kexec_load_disabled", "kernel/modules_disabled",
 }
 
-func sysctlFile() string { return filepath.Join(Store(), "sysctls.json") }
+// runtimeDir is what this boot of the host knows of its labs, whatever their store: a
+// mark for each lab, and the settings as they were before the first.
+const runtimeDir = "/run/provision-lab"
 
-// saveSysctls notes the host's settings that machines can change, when the first
-// lab begins.
-func saveSysctls() error {
-	release, err := lock(filepath.Join(Store(), "lock"), time.Minute)
+var sysctlFile = filepath.Join(runtimeDir, "sysctls.json")
+
+func (l *Lab) mark() string { return filepath.Join(runtimeDir, "labs", l.ID) }
+
+// lockHost keeps what concerns all labs of the host to one process at a time.
+func lockHost() (unlock func(), err error) {
+	return lock(filepath.Join(runtimeDir, "lock"), time.Minute)
+}
+
+// enter notes that the lab is there, and the host's settings that machines can change
+// when it is the first.
+func (l *Lab) enter() error {
+	release, err := lockHost()
 	if err != nil {
 		return err
 	}
 	defer release()
-	if _, err := os.Stat(sysctlFile()); err == nil {
+	if err := os.MkdirAll(filepath.Dir(l.mark()), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(l.mark(), nil, 0o600); err != nil {
+		return err
+	}
+	if _, err := os.Stat(sysctlFile); err == nil {
 		return nil
 	}
 	data, err := json.Marshal(readSysctls())
 	if err != nil {
 		return err
 	}
-	return writeFile(sysctlFile(), 0o600, data)
+	return writeFile(sysctlFile, 0o600, data)
+}
+
+// leave is enter's opposite: after the last lab the host's settings are as they were.
+func (l *Lab) leave() error {
+	release, err := lockHost()
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := os.Remove(l.mark()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if left, err := os.ReadDir(filepath.Dir(l.mark())); err != nil || len(left) > 0 {
+		return nil
+	}
+	return restoreSysctls()
 }
 
 func readSysctls() map[string]string {
@@ -68,10 +101,9 @@ func readSysctls() map[string]string {
 	return values
 }
 
-// restoreSysctls puts back what differs, and forgets. The caller holds the
-// store's lock and has seen that no lab is left.
+// restoreSysctls puts back what differs, and forgets.
 func restoreSysctls() error {
-	data, err := os.ReadFile(sysctlFile())
+	data, err := os.ReadFile(sysctlFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -92,7 +124,7 @@ func restoreSysctls() error {
 			}
 		}
 	}
-	return os.Remove(sysctlFile())
+	return os.Remove(sysctlFile)
 }
 
 // roomForWatches raises the limits on inotify, which count for all machines'

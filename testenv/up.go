@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -52,7 +53,7 @@ func claim(o Options) (l *Lab, unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err
 	}
-	release, err := lock(filepath.Join(Store(), "lock"), time.Minute)
+	release, err := lockHost()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,7 +85,7 @@ func claim(o Options) (l *Lab, unlock func(), err error) {
 }
 
 func (l *Lab) build(ctx context.Context, o Options, image string) error {
-	if err := prepareHost(); err != nil {
+	if err := errors.Join(l.enter(), prepareHost()); err != nil {
 		return err
 	}
 	sw, err := newNetwork()
@@ -129,7 +130,7 @@ func (l *Lab) lay(sw netns.NsHandle) error {
 	defer outside.Close()
 
 	// No two labs may choose the same subnet in the same moment.
-	release, err := lock(filepath.Join(Store(), "subnet.lock"), time.Minute)
+	release, err := lockHost()
 	if err != nil {
 		return err
 	}
@@ -178,14 +179,11 @@ func (l *Lab) raise(ctx context.Context, o Options, sw netns.NsHandle, image, lo
 func prepareHost() error {
 	for _, module := range []string{"tun", "veth", "bridge", "br_netfilter", "overlay", "nf_tables", "nf_conntrack", "wireguard"} {
 		// Built in, or not to be had: a machine's own checks will say so.
-		runQuietly("modprobe", "--quiet", module)
+		exec.Command("modprobe", "--quiet", module).Run()
 	}
 	if _, err := os.Stat("/dev/net/tun"); errors.Is(err, fs.ErrNotExist) {
 		os.MkdirAll("/dev/net", 0o755)
 		unix.Mknod("/dev/net/tun", unix.S_IFCHR|0o666, int(unix.Mkdev(10, 200)))
-	}
-	if err := saveSysctls(); err != nil {
-		return err
 	}
 	return roomForWatches()
 }
