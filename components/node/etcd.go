@@ -31,6 +31,10 @@ func runEtcd(file string) error {
 	if err != nil {
 		return fmt.Errorf("etcd: %s: %w", file, err)
 	}
+	// Upstream's own main fills this in; without it every request is warned of.
+	if config.WarningUnaryRequestDuration == 0 {
+		config.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration
+	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 

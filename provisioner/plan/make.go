@@ -107,6 +107,7 @@ func (w world) jobs(of []part) []Job {
 		for _, part := range of {
 			job.Actions = append(job.Actions, part(w, m, f)...)
 		}
+		job.Actions = together(job.Actions)
 		if len(job.Actions) > 0 {
 			jobs = append(jobs, job)
 		}
