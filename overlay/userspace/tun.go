@@ -13,10 +13,8 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"provision/overlay"
+	"provision/overlay/host"
 )
-
-// alias is overlay/host's mark of a link that is ours.
-const alias = "provision"
 
 // openTUN makes wg0, or takes up the one that an earlier run left: it is
 // persistent, so that its address, routes and the pods' connections outlive us.
@@ -36,7 +34,7 @@ func openTUN(offloads bool) (tun.Device, error) {
 	file := os.NewFile(uintptr(fd), "/dev/net/tun")
 	link, err := netlink.LinkByName(overlay.Tunnel)
 	if err == nil {
-		err = netlink.LinkSetAlias(link, alias)
+		err = netlink.LinkSetAlias(link, host.Alias)
 	}
 	if err == nil {
 		// The device drops what does not fit into one batch: small segments of one
@@ -68,7 +66,7 @@ func prepare() (mtu int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: list its addresses: %w", overlay.Tunnel, err)
 	}
-	ours := a.Alias == alias || a.Alias == "" && len(addresses) == 0 && link.Type() == "tuntap"
+	ours := a.Alias == host.Alias || a.Alias == "" && len(addresses) == 0 && link.Type() == "tuntap"
 	switch {
 	case ours && link.Type() == "tuntap":
 		return a.MTU, nil
