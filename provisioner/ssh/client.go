@@ -20,6 +20,7 @@ type Client struct {
 	passed []io.Closer // bastions, the first of them first
 
 	sessions chan struct{} // one for each session that is open
+	killing  sync.Mutex    // one session more, to kill what another runs
 	agent    atomic.Pointer[string]
 
 	filesMu sync.Mutex
@@ -34,7 +35,7 @@ type Client struct {
 }
 
 const (
-	// maxSessions leaves room below sshd's MaxSessions of 10 for SFTP.
+	// maxSessions leaves room below sshd's MaxSessions of 10 for SFTP and kill.
 	maxSessions    = 8
 	keepAliveEvery = 15 * time.Second
 	keepAliveMiss  = 3

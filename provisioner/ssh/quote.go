@@ -11,8 +11,8 @@ const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,
 // quote makes one line of argv that a POSIX shell takes apart into the same
 // argv again: SSH has no way to pass one.
 func quote(argv []string) (string, error) {
-	if len(argv) == 0 || argv[0] == "" {
-		return "", errors.New("there is no command to run")
+	if err := runnable(argv); err != nil {
+		return "", err
 	}
 	words := make([]string, len(argv))
 	for i, arg := range argv {
@@ -20,10 +20,20 @@ func quote(argv []string) (string, error) {
 			return "", errors.New("an argument of " + argv[0] + " contains a zero byte")
 		}
 		words[i] = arg
-		// A first word with a = would be an assignment.
-		if arg == "" || strings.Trim(arg, plain) != "" || i == 0 && strings.Contains(arg, "=") {
+		if arg == "" || strings.Trim(arg, plain) != "" {
 			words[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 	}
 	return strings.Join(words, " "), nil
+}
+
+// runnable refuses what no shell or env would take for a command.
+func runnable(argv []string) error {
+	switch {
+	case len(argv) == 0 || argv[0] == "":
+		return errors.New("there is no command to run")
+	case strings.Contains(argv[0], "="):
+		return errors.New(argv[0] + ": a command's name cannot contain =")
+	}
+	return nil
 }

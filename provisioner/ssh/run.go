@@ -23,13 +23,12 @@ const (
 
 // Run runs argv as root and returns its standard output, at most 16 MiB. A
 // command that ran and failed is a *components.ExitError. Where ctx ends first,
-// the command is sent SIGTERM, 2 s later SIGKILL (which sshd cannot deliver to
-// what sudo started: that loses its standard input and output), and the error
+// the command and what it started get SIGTERM, 2 s later SIGKILL, and the error
 // is ctx's cause.
 func (c *Client) Run(ctx context.Context, argv []string, stdin io.Reader) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stdout := &bounded{full: func() { cancel(fmt.Errorf("%s: more than %d MiB of output", argv[0], maxStdout>>20)) }}
+	stdout := &bounded{full: func() { cancel(fmt.Errorf("%q: more than %d MiB of output", argv, maxStdout>>20)) }}
 	err := c.RunStream(ctx, argv, stdin, stdout, nil)
 	if err != nil {
 		return nil, err
@@ -41,20 +40,20 @@ func (c *Client) Run(ctx context.Context, argv []string, stdin io.Reader) ([]byt
 // goes to stderr, where that is not nil, is kept for the error as well. An
 // error of stdin's ends the command and is returned.
 func (c *Client) RunStream(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	line, err := quote(argv)
+	if err := runnable(argv); err != nil {
+		return err
+	}
+	mark := newMark()
+	line, err := quote(mark.wrap(argv))
 	if err != nil {
 		return err
 	}
-	if c.target.Sudo {
-		line = sudo + line
-	}
 	kept := &tail{}
-	s := streams{stdin: stdin, stdout: stdout, stderr: kept}
+	s := streams{stdin: stdin, stdout: stdout, stderr: kept, mark: mark}
 	if stderr != nil {
 		s.stderr = io.MultiWriter(kept, stderr)
 	}
-	// Without a shell in between, signals and how the command ended are its own.
-	err = c.exec(ctx, "exec "+line, s)
+	err = c.exec(ctx, c.rootLine(line), s)
 	return c.explain(err, argv, kept.Bytes())
 }
 
@@ -86,6 +85,7 @@ type streams struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	prepare        func(*ssh.Session) error // before the command starts; may be nil
+	mark           mark                     // by which to find the command and kill it; may be ""
 }
 
 // exec runs one line of shell in a session of its own, to its end.
@@ -128,7 +128,7 @@ func (c *Client) exec(ctx context.Context, line string, s streams) error {
 		// Not waited for: a terminal's Read ends with the process.
 		go feed(input, s.stdin, cancel)
 	}
-	return c.wait(ctx, session)
+	return c.wait(ctx, session, s.mark)
 }
 
 // feed copies a command's input to it. A command that does not read all of it
@@ -157,11 +157,15 @@ func (r *watchedReader) Read(p []byte) (int, error) {
 }
 
 // wait waits for a command's end, and brings it about when ctx ends.
-func (c *Client) wait(ctx context.Context, session *ssh.Session) error {
-	ended := make(chan error, 1)
-	c.spawn(func() { ended <- session.Wait() })
+func (c *Client) wait(ctx context.Context, session *ssh.Session, mark mark) error {
+	var err error
+	ended := make(chan struct{})
+	c.spawn(func() {
+		defer close(ended)
+		err = session.Wait()
+	})
 	select {
-	case err := <-ended:
+	case <-ended:
 		var missing *ssh.ExitMissingError
 		if errors.As(err, &missing) {
 			if c.ctx.Err() == nil {
@@ -176,11 +180,11 @@ func (c *Client) wait(ctx context.Context, session *ssh.Session) error {
 		return err
 	case <-ctx.Done():
 	}
-	session.Signal(ssh.SIGTERM)
+	c.kill(session, mark, ssh.SIGTERM, ended)
 	select {
 	case <-ended:
 	case <-time.After(killAfter):
-		session.Signal(ssh.SIGKILL)
+		c.kill(session, mark, ssh.SIGKILL, ended)
 	case <-c.ctx.Done():
 	}
 	return context.Cause(ctx)

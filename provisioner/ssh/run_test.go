@@ -30,7 +30,7 @@ func TestRunGivesOutputOfInput(t *testing.T) {
 func TestArgvArrivesAsItWas(t *testing.T) {
 	client, _ := dial(t, sshtest.Options{})
 	alphabet := []string{"a", "Z", " ", "'", `"`, `\`, "$", "`", "\n", "\t", "*", "?", "~", "!", "#", ";", "&", "|", "<", ">", "(", ")", "{", "}", "[", "]", "=", "%", "-", "é", "\x01", "\xff", "$(id)", "--"}
-	cases := [][]string{{""}, {"", ""}, {"a=b"}, {"-n"}, {"~root"}, {"it's"}, {"'"}, {"''"}}
+	cases := [][]string{{""}, {"", ""}, {"a=b"}, {"A=b c"}, {"-n"}, {"~root"}, {"it's"}, {"'"}, {"''"}}
 	for range 60 {
 		var args []string
 		for range rand.IntN(5) + 1 {
@@ -53,7 +53,7 @@ func TestArgvArrivesAsItWas(t *testing.T) {
 
 func TestArgvThatCannotBeSent(t *testing.T) {
 	client, _ := dial(t, sshtest.Options{})
-	for _, argv := range [][]string{nil, {""}, {"echo", "a\x00b"}} {
+	for _, argv := range [][]string{nil, {""}, {"echo", "a\x00b"}, {"a=b", "true"}} {
 		if _, err := client.Run(soon(t), argv, nil); err == nil {
 			t.Errorf("%q was run", argv)
 		}
@@ -122,6 +122,44 @@ func TestCancelEndsTheCommand(t *testing.T) {
 	if _, err := client.Run(soon(t), []string{"true"}, nil); err != nil {
 		t.Errorf("the connection is of no more use: %v", err)
 	}
+}
+
+// What a command started goes with it, also under sudo.
+func TestCancelEndsWhatTheCommandStarted(t *testing.T) {
+	root, _ := dial(t, sshtest.Options{})
+	sudo, _ := dialSudo(t, sudoWorks)
+	for name, client := range map[string]*Client{"root": root, "sudo": sudo} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "child")
+			ctx, cancel := context.WithCancel(soon(t))
+			var child []byte
+			go func() {
+				defer cancel()
+				for len(child) == 0 && ctx.Err() == nil {
+					child, _ = os.ReadFile(file)
+					time.Sleep(5 * time.Millisecond)
+				}
+			}()
+			script := `sleep 100 & echo $! >"$1.new"; mv "$1.new" "$1"; wait`
+			if _, err := client.Run(ctx, []string{"sh", "-c", script, "sh", file}, nil); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			pid := strings.TrimSpace(string(child))
+			for range 100 {
+				if !isSleeping(pid) {
+					return
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			t.Errorf("process %s goes on", pid)
+		})
+	}
+}
+
+// isSleeping reports whether a process of that number is a sleep that goes on.
+func isSleeping(pid string) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	return err == nil && strings.Contains(string(stat), "(sleep)") && !strings.Contains(string(stat), ") Z ")
 }
 
 func TestCommandThatIgnoresSIGTERM(t *testing.T) {

@@ -44,7 +44,7 @@ func (c *Client) openSFTP(ctx context.Context) (*sftpFiles, error) {
 	if err == nil && c.target.Sudo {
 		var line string
 		if line, err = quote([]string{*agent, "sftp"}); err == nil {
-			err = session.Start("exec " + sudo + line)
+			err = session.Start(c.rootLine(line))
 		}
 	} else if err == nil {
 		err = session.RequestSubsystem("sftp")

@@ -9,6 +9,15 @@ import (
 // is told from what the command says by its words.
 const sudo = "env LC_ALL=C sudo -n -- "
 
+// rootLine makes a quoted command root's. It replaces the shell that sshd runs
+// it by, so that how it ends is seen as it was.
+func (c *Client) rootLine(line string) string {
+	if c.target.Sudo {
+		return "exec " + sudo + line
+	}
+	return "exec " + line
+}
+
 // sudoError finds out whether it was sudo that failed, rather than the command.
 func sudoError(user string, code int, stderr []byte) error {
 	line := strings.TrimSpace(string(stderr))
