@@ -1,11 +1,13 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // Power switches a machine off and on again, as a plug does: without goodbye.
@@ -53,11 +55,15 @@ func command(ctx context.Context, argv []string, machine string) error {
 	for i, word := range argv {
 		filled[i] = strings.ReplaceAll(word, "{machine}", machine)
 	}
-	output, err := exec.CommandContext(ctx, filled[0], filled[1:]...).CombinedOutput()
-	if err == nil {
+	var stderr bytes.Buffer
+	run := exec.CommandContext(ctx, filled[0], filled[1:]...)
+	run.Stderr = &stderr
+	run.WaitDelay = time.Second // for what it started and left with our pipe
+	err := run.Run()
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
 		return nil
 	}
-	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
+	lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 	if last := lines[len(lines)-1]; last != "" {
 		return fmt.Errorf("%s: %w: %s", strings.Join(filled, " "), err, last)
 	}

@@ -176,6 +176,9 @@ func (s *stage) remove(ctx context.Context) error {
 	return removeNamespace(ctx, s.cluster, s.namespace, cleanPatience)
 }
 
+// removeNamespace deletes the namespace first, so that no controller makes the
+// pods anew, and then the pods without grace: a machine that is off, or slow,
+// would keep them, and the namespace, for its own time.
 func removeNamespace(ctx context.Context, cluster Cluster, name string, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -185,8 +188,10 @@ func removeNamespace(ctx context.Context, cluster Cluster, name string, patience
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err == nil {
+		if err == nil && method == http.MethodDelete {
 			method = http.MethodGet
+			// Where this fails, the namespace only takes longer to go.
+			cluster.Do(ctx, http.MethodDelete, "/api/v1/namespaces/"+name+"/pods", "application/json", []byte(`{"gracePeriodSeconds":0}`))
 		}
 		select {
 		case <-ctx.Done():

@@ -147,6 +147,9 @@ func (w *world) Do(ctx context.Context, method, target, _ string, body []byte) (
 		return nil, fmt.Errorf("%s: %w", u.Path, fs.ErrNotExist)
 	}
 	switch {
+	case method == http.MethodDelete && strings.HasSuffix(u.Path, "/pods"):
+		w.pods = slices.DeleteFunc(w.pods, func(p *fakePod) bool { return p.namespace == parts[3] })
+		return nil, nil
 	case method == http.MethodDelete:
 		delete(w.namespaces, parts[3])
 		w.pods = slices.DeleteFunc(w.pods, func(p *fakePod) bool { return p.namespace == parts[3] })
