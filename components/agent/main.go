@@ -23,6 +23,7 @@ import (
 	"provision/components/agent/certificates"
 	"provision/components/agent/grant"
 	"provision/components/agent/lock"
+	"provision/components/agent/remove"
 	"provision/components/agent/sftp"
 	"provision/components/agent/unpack"
 	overlay "provision/overlay/agent"
@@ -81,6 +82,7 @@ func newCommand() *cobra.Command {
 		grant.NewCommand(),
 		lock.NewCommand(),
 		overlay.NewCommand(),
+		remove.NewCommand(),
 		sftp.NewCommand(),
 		unpack.NewCommand(),
 		unpack.NewImportCommand(),

@@ -1,11 +1,6 @@
 package removal
 
-import (
-	"provision/components"
-)
-
-// routeProtocol marks the overlay's routes: overlay/host's number.
-const routeProtocol = 80
+import "provision/components"
 
 // Inventory is everything that provision ever creates on a machine.
 func Inventory() List {
@@ -13,11 +8,8 @@ func Inventory() List {
 		Own: Things{
 			Cgroups:   []string{"provision.slice"},
 			Mounts:    []string{components.Run, components.State + "/containerd"},
-			Ports:     []string{"bridge0"},
-			Links:     []string{"wg0", "bridge0"},
-			Tables:    []Table{{"inet", "provision-overlay"}},
+			Tables:    []Table{{Family: "inet", Name: "provision-overlay"}},
 			Addresses: []Address{{Link: "lo", Prefix: components.NodeAPI.String() + "/32"}},
-			Protocol:  routeProtocol,
 			Files: []File{
 				{Path: "/etc/sysctl.d/90-provision.conf"},
 				{Path: "/etc/modules-load.d/provision.conf"},
@@ -35,8 +27,10 @@ func Inventory() List {
 			Cgroups: []string{"kubepods", "kubepods.slice"},
 			Mounts:  []string{"/var/lib/kubelet"},
 			Tables: []Table{
-				{"ip", "kube-proxy"}, {"ip6", "kube-proxy"},
-				{"ip", "cni_hostport"}, {"ip6", "cni_hostport"}, // of the CNI plugin portmap
+				{Family: "ip", Name: "kube-proxy"}, {Family: "ip6", Name: "kube-proxy"},
+				// The CNI plugin portmap's: another runtime's as well, where it has plugins.
+				{Family: "ip", Name: "cni_hostport", Unless: "/etc/cni/net.d"},
+				{Family: "ip6", Name: "cni_hostport", Unless: "/etc/cni/net.d"},
 			},
 			Dirs: []string{"/var/lib/kubelet", "/var/log/pods", "/var/log/containers"},
 		},

@@ -15,6 +15,7 @@ type List struct {
 	// Own is what nobody but us has, and Shared what another Kubernetes on the
 	// machine would have under the same name. Shared things are taken only where
 	// one of the Evidence files says that ours was here.
+	// The overlay's links and routes carry its mark and need no list.
 	Own      Things   `json:"own"`
 	Shared   Things   `json:"shared"`
 	Evidence []string `json:"evidence"`
@@ -27,11 +28,8 @@ type List struct {
 type Things struct {
 	Cgroups   []string  `json:"cgroups,omitempty"`   // names at the root of each hierarchy
 	Mounts    []string  `json:"mounts,omitempty"`    // folders: what is mounted below them is unmounted
-	Ports     []string  `json:"ports,omitempty"`     // bridges whose ports (pods' veths) are deleted
-	Links     []string  `json:"links,omitempty"`     // network devices
 	Tables    []Table   `json:"tables,omitempty"`    // of nftables
 	Addresses []Address `json:"addresses,omitempty"` // on links that stay
-	Protocol  int       `json:"protocol,omitempty"`  // routes of this protocol in the main table; 0: none
 	Files     []File    `json:"files,omitempty"`
 	Prefixes  []string  `json:"prefixes,omitempty"` // files whose path begins so
 	// Dirs are deleted with all below them. One that is a mount point is emptied
@@ -43,6 +41,7 @@ type Things struct {
 type Table struct {
 	Family string `json:"family"` // ip, ip6, inet, bridge, arp or netdev
 	Name   string `json:"name"`
+	Unless string `json:"unless,omitempty"` // kept where this folder holds anything
 }
 
 // Address is one address of a link.

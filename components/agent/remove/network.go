@@ -1,0 +1,93 @@
+package remove
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"provision/components/removal"
+	"provision/overlay"
+	"provision/overlay/host"
+)
+
+// kernel is the network of this process's namespace.
+type kernel struct{}
+
+// deletePorts deletes the pods' links. They would go with their namespaces, but
+// those are taken apart later than a person looks.
+func (kernel) deletePorts() ([]string, error) {
+	bridge, err := netlink.LinkByName(overlay.Bridge)
+	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if bridge.Attrs().Alias != host.Alias {
+		return nil, nil // somebody else's bridge of that name
+	}
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	var problems []error
+	for _, link := range links {
+		a := link.Attrs()
+		if a.MasterIndex != bridge.Attrs().Index || link.Type() != "veth" {
+			continue
+		}
+		if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+			problems = append(problems, fmt.Errorf("%s: %w", a.Name, err))
+			continue
+		}
+		removed = append(removed, "link "+a.Name)
+	}
+	return removed, errors.Join(problems...)
+}
+
+func (kernel) deleteOverlay() ([]string, error) { return host.Remove() }
+
+var families = map[string]nftables.TableFamily{
+	"ip": nftables.TableFamilyIPv4, "ip6": nftables.TableFamilyIPv6, "inet": nftables.TableFamilyINet,
+	"bridge": nftables.TableFamilyBridge, "arp": nftables.TableFamilyARP, "netdev": nftables.TableFamilyNetdev,
+}
+
+func (kernel) deleteTable(table removal.Table) (bool, error) {
+	conn, err := nftables.New()
+	if err != nil {
+		return false, err
+	}
+	tables, err := conn.ListTablesOfFamily(families[table.Family])
+	if err != nil {
+		return false, err
+	}
+	for _, present := range tables {
+		if present.Name == table.Name {
+			conn.DelTable(present)
+			return true, conn.Flush()
+		}
+	}
+	return false, nil
+}
+
+func (kernel) deleteAddress(address removal.Address) (bool, error) {
+	link, err := netlink.LinkByName(address.Link)
+	if err != nil {
+		return false, err
+	}
+	ip, prefix, err := net.ParseCIDR(address.Prefix)
+	if err != nil {
+		return false, err
+	}
+	prefix.IP = ip
+	err = netlink.AddrDel(link, &netlink.Addr{IPNet: prefix})
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return false, nil
+	}
+	return err == nil, err
+}

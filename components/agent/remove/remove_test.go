@@ -1,0 +1,460 @@
+package remove
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"provision/components"
+	"provision/components/journal"
+	"provision/components/removal"
+)
+
+// world is a machine below a temporary folder: real files, and a systemd,
+// processes, mounts and a network made of memory, which behave.
+type world struct {
+	t       *testing.T
+	root    string
+	active  map[string]bool // units
+	procs   map[int]string  // pid -> its group's folder; a negative group never dies
+	stuck   map[int]bool
+	points  []string
+	busy    map[string]bool // mount points that only a lazy unmount takes
+	failing map[string]bool // and those that nothing takes
+	ports   []string
+	overlay []string
+	tables  []removal.Table
+	address bool
+	called  []string
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, root: t.TempDir(), active: map[string]bool{}, procs: map[int]string{}, stuck: map[int]bool{},
+		busy: map[string]bool{}, failing: map[string]bool{}}
+}
+
+func (w *world) write(path, text string) {
+	w.t.Helper()
+	path = filepath.Join(w.root, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) read(path string) string {
+	text, err := os.ReadFile(filepath.Join(w.root, path))
+	if err != nil {
+		return "none"
+	}
+	return string(text)
+}
+
+func (w *world) there(path string) bool {
+	_, err := os.Lstat(filepath.Join(w.root, path))
+	return err == nil
+}
+
+// process puts a process into a control group.
+func (w *world) process(pid int, group string) {
+	w.procs[pid] = filepath.Join(w.root, group)
+	w.listProcesses(w.procs[pid])
+}
+
+func (w *world) listProcesses(group string) {
+	var text strings.Builder
+	for pid, in := range w.procs {
+		if in == group {
+			fmt.Fprintln(&text, pid)
+		}
+	}
+	if text.Len() == 0 { // a real group can be removed with its file, a folder cannot
+		os.Remove(filepath.Join(group, "cgroup.procs"))
+		return
+	}
+	if err := errors.Join(os.MkdirAll(group, 0o755), os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(text.String()), 0o644)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) kill(pid int) error {
+	group, ok := w.procs[pid]
+	if !ok {
+		return unix.ESRCH
+	}
+	if !w.stuck[pid] {
+		delete(w.procs, pid)
+		w.listProcesses(group)
+	}
+	return nil
+}
+
+func (w *world) run(_ context.Context, argv ...string) ([]byte, error) {
+	w.called = append(w.called, strings.Join(argv[:min(2, len(argv))], " "))
+	switch argv[1] {
+	case "show":
+		var out strings.Builder
+		for _, unit := range argv[3:] {
+			state := "inactive"
+			if w.active[unit] {
+				state = "active"
+			}
+			fmt.Fprintf(&out, "Id=%s\nActiveState=%s\n\n", unit, state)
+		}
+		return []byte(out.String()), nil
+	case "stop":
+		for _, unit := range argv[3:] {
+			if !strings.HasSuffix(unit, ".service") {
+				delete(w.active, unit)
+			}
+		}
+	case "kill":
+		for _, unit := range argv[3:] {
+			delete(w.active, unit)
+		}
+	}
+	return nil, nil
+}
+
+func (w *world) mounts() ([]string, error) { return slices.Clone(w.points), nil }
+
+func (w *world) unmount(path string, flags int) error {
+	i := slices.Index(w.points, path)
+	switch {
+	case i < 0:
+		return unix.EINVAL
+	case w.failing[path]:
+		return unix.EPERM
+	case w.busy[path] && flags&unix.MNT_DETACH == 0:
+		return unix.EBUSY
+	}
+	w.points = slices.Delete(w.points, i, i+1)
+	return nil
+}
+
+func (w *world) deletePorts() ([]string, error) {
+	defer func() { w.ports = nil }()
+	return w.ports, nil
+}
+
+func (w *world) deleteOverlay() ([]string, error) {
+	defer func() { w.overlay = nil }()
+	return w.overlay, nil
+}
+
+func (w *world) deleteTable(table removal.Table) (bool, error) {
+	i := slices.IndexFunc(w.tables, func(t removal.Table) bool { return t.Family == table.Family && t.Name == table.Name })
+	if i < 0 {
+		return false, nil
+	}
+	w.tables = slices.Delete(w.tables, i, i+1)
+	return true, nil
+}
+
+func (w *world) deleteAddress(removal.Address) (bool, error) {
+	defer func() { w.address = false }()
+	return w.address, nil
+}
+
+func (w *world) remove() removal.Report {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	r := &remover{list: removal.Inventory(), effects: effects{
+		root: w.root, self: components.Root + "/agent-0/agent", run: w.run, kill: w.kill, mounts: w.mounts, unmount: w.unmount, network: w,
+	}}
+	r.remove(ctx)
+	return r.report
+}
+
+// node fills the machine with what a running node has.
+func (w *world) node() {
+	for _, unit := range removal.Inventory().Units {
+		w.active[unit] = true
+		w.write(components.Units+"/"+unit, "[Unit]")
+	}
+	wants := filepath.Join(w.root, components.Units, "provision.target.wants")
+	if err := errors.Join(os.MkdirAll(wants, 0o755), os.Symlink("../provision-kubelet.service", filepath.Join(wants, "provision-kubelet.service"))); err != nil {
+		w.t.Fatal(err)
+	}
+	w.process(100, "/sys/fs/cgroup/systemd/provision.slice/provision-containerd.service")
+	w.process(101, "/sys/fs/cgroup/memory/kubepods/burstable/pod1")
+	w.process(101, "/sys/fs/cgroup/memory/kubepods/burstable/pod1")
+	w.process(7, "/sys/fs/cgroup/memory/system.slice")
+	for _, path := range []string{"/run/provision/containerd/rootfs", "/var/lib/kubelet/pods/1/volumes/x", "/home", "/var/lib/kubelet-of-another/x"} {
+		w.points = append(w.points, filepath.Join(w.root, path))
+	}
+	w.write("/run/provision/containerd/socket", "")
+	w.write("/var/lib/kubelet/pods/1/etc-hosts", "")
+	w.write("/var/log/pods/x/0.log", "")
+	w.write("/var/lib/provision/etcd/member/snap/db", "")
+	w.write("/opt/provision/agent-0/agent", "")
+	w.write("/etc/provision/kubelet.yaml", "")
+	w.write("/etc/provision/pki/kubelet.key", "")
+	w.write("/var/lib/cni/results/provision-1-eth0", "")
+	w.write("/var/lib/cni/results/podman-1-eth0", "")
+	w.write("/etc/hosts", "theirs")
+	w.ports, w.overlay, w.address = []string{"link veth1"}, []string{"link wg0", "link bridge0", "route 10.244.0.0/16"}, true
+	w.tables = []removal.Table{{Family: "ip", Name: "kube-proxy"}, {Family: "inet", Name: "filter"}, {Family: "inet", Name: "provision-overlay"}, {Family: "ip", Name: "cni_hostport"}}
+}
+
+func (w *world) journal(name string, entries ...journal.Entry) {
+	w.t.Helper()
+	text, err := journal.Encode(journal.New(time.Unix(0, 0), entries...))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.write(components.Journal+"/"+name, string(text))
+}
+
+func file(path, old string, absent bool, now string) journal.Entry {
+	e := journal.Entry{Kind: components.KindFile, Name: path, Absent: absent, Mode: 0o640, Now: components.Sum([]byte(now))}
+	if !absent {
+		e.SetContent([]byte(old))
+	}
+	return e
+}
+
+func TestNothingOfOursIsLeftAndAllOfTheirsIs(t *testing.T) {
+	w := newWorld(t)
+	w.node()
+	report := w.remove()
+	if len(report.Residue) > 0 || len(report.Kept) > 0 {
+		t.Errorf("residue %v\nkept %v", report.Residue, report.Kept)
+	}
+	for _, path := range []string{
+		"/run/provision", "/var/lib/kubelet", "/var/log/pods", "/var/lib/provision", "/opt/provision", "/etc/provision",
+		"/sys/fs/cgroup/memory/kubepods", "/sys/fs/cgroup/systemd/provision.slice",
+		"/etc/systemd/system/provision-kubelet.service", "/etc/systemd/system/provision.target.wants", "/var/lib/cni/results/provision-1-eth0",
+	} {
+		if w.there(path) {
+			t.Errorf("%s is left", path)
+		}
+	}
+	for _, path := range []string{"/etc/hosts", "/var/lib/cni/results/podman-1-eth0", "/etc/systemd/system", "/var/lib", "/sys/fs/cgroup/memory/system.slice"} {
+		if !w.there(path) {
+			t.Errorf("%s is gone", path)
+		}
+	}
+	if len(w.active) > 0 || len(w.procs) != 1 || w.procs[7] == "" {
+		t.Errorf("units %v, processes %v", w.active, w.procs)
+	}
+	if len(w.points) != 2 || len(w.tables) != 1 || w.tables[0].Name != "filter" || w.address || len(w.ports)+len(w.overlay) > 0 {
+		t.Errorf("mounts %v, tables %v", w.points, w.tables)
+	}
+	again := w.remove()
+	if len(again.Removed)+len(again.Residue)+len(again.Kept) > 0 {
+		t.Errorf("the second time: %+v", again)
+	}
+}
+
+func TestAnotherKubernetesIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.node()
+	for _, evidence := range removal.Inventory().Evidence {
+		os.Remove(filepath.Join(w.root, evidence))
+	}
+	report := w.remove()
+	if len(report.Residue) > 0 || len(report.Kept) != 2 {
+		t.Errorf("residue %v\nkept %v", report.Residue, report.Kept)
+	}
+	if !w.there("/var/lib/kubelet/pods/1/etc-hosts") || !w.there("/var/log/pods/x/0.log") || w.procs[101] == "" {
+		t.Error("its files or processes are gone")
+	}
+	if len(w.points) != 3 || len(w.tables) != 3 {
+		t.Errorf("mounts %v, tables %v", w.points, w.tables)
+	}
+	if w.there("/etc/provision") || w.there("/var/lib/provision") {
+		t.Error("ours are left")
+	}
+}
+
+func TestABareMachineIsLeftAsItIs(t *testing.T) {
+	w := newWorld(t)
+	w.write("/etc/hosts", "theirs")
+	if report := w.remove(); len(report.Removed)+len(report.Kept)+len(report.Residue) > 0 {
+		t.Errorf("%+v", report)
+	}
+	if slices.Contains(w.called, "systemctl daemon-reload") || slices.Contains(w.called, "systemctl stop") {
+		t.Errorf("called %v", w.called)
+	}
+}
+
+func TestWhatCannotGoNowGoesNextTime(t *testing.T) {
+	w := newWorld(t)
+	w.node()
+	busy, failing := filepath.Join(w.root, "/run/provision/containerd/rootfs"), filepath.Join(w.root, "/var/lib/kubelet/pods/1/volumes/x")
+	w.busy[busy], w.failing[failing] = true, true
+	report := w.remove()
+	if len(report.Residue) != 2 || report.Residue[0].What != "mount /var/lib/kubelet/pods/1/volumes/x" {
+		t.Errorf("residue %v", report.Residue)
+	}
+	for _, proof := range []string{"/etc/provision/kubelet.yaml", "/opt/provision/agent-0/agent", "/etc/systemd/system/provision-kubelet.service"} {
+		if !w.there(proof) {
+			t.Errorf("%s is gone before its time", proof)
+		}
+	}
+	w.failing[failing] = false
+	if report := w.remove(); len(report.Residue) > 0 {
+		t.Errorf("residue %v", report.Residue)
+	}
+	if w.there("/etc/provision") || w.there("/var/lib/kubelet") {
+		t.Error("something is left")
+	}
+}
+
+func TestSettingsGoBackWhereTheyAreStillOurs(t *testing.T) {
+	w := newWorld(t)
+	sysctl := func(name, old, now string) journal.Entry {
+		return journal.Entry{Kind: components.KindSysctl, Name: name, Old: old, Now: now}
+	}
+	w.journal("1.json",
+		sysctl("net.ipv4.ip_forward", "0", "1"), sysctl("vm.panic_on_oom", "0", "1"), sysctl("net.ipv4.conf.eth0/1.rp_filter", "2", "0"),
+		file("/etc/motd", "theirs", false, "ours"), file("/etc/changed", "theirs", false, "ours"),
+		journal.Entry{Kind: components.KindDir, Name: "/etc/new.d", Absent: true}, file("/etc/new.d/file", "", true, "ours"),
+		journal.Entry{Kind: components.KindDir, Name: "/etc/used.d", Absent: true}, file("/etc/used.d/file", "", true, "ours"),
+		file("/etc/sysctl.d/90-provision.conf", "", true, "ours"), file("/etc/provision/kubelet.yaml", "theirs?", false, "ours"))
+	w.journal("2.json", sysctl("net.ipv4.ip_forward", "1", "2"))
+	w.write("/proc/sys/net/ipv4/ip_forward", "2\n")
+	w.write("/proc/sys/vm/panic_on_oom", "7\n")
+	w.write("/proc/sys/net/ipv4/conf/eth0.1/rp_filter", "0\n")
+	w.write("/etc/motd", "ours")
+	w.write("/etc/changed", "an admin's")
+	w.write("/etc/new.d/file", "ours")
+	w.write("/etc/used.d/file", "ours")
+	w.write("/etc/used.d/other", "theirs")
+	w.write("/etc/sysctl.d/90-provision.conf", "an admin's")
+	w.write("/etc/provision/kubelet.yaml", "ours")
+	report := w.remove()
+	if len(report.Residue) > 0 {
+		t.Errorf("residue %v", report.Residue)
+	}
+	for path, want := range map[string]string{
+		"/proc/sys/net/ipv4/ip_forward":            "0",
+		"/proc/sys/vm/panic_on_oom":                "7\n",
+		"/proc/sys/net/ipv4/conf/eth0.1/rp_filter": "2",
+		"/etc/motd":                         "theirs",
+		"/etc/changed":                      "an admin's",
+		"/etc/used.d/file":                  "none",
+		"/etc/used.d/other":                 "theirs",
+		"/etc/sysctl.d/90-provision.conf":   "an admin's",
+		"/etc/provision/kubelet.yaml":       "none",
+		"/var/lib/provision/journal/1.json": "none",
+	} {
+		if got := w.read(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	if w.there("/etc/new.d") || !w.there("/etc/used.d") {
+		t.Error("/etc/new.d is left, or /etc/used.d is gone")
+	}
+	if info, err := os.Stat(filepath.Join(w.root, "/etc/motd")); err != nil || info.Mode() != 0o640 {
+		t.Errorf("/etc/motd: %v, %v", info.Mode(), err)
+	}
+	if len(report.Kept) != 3 {
+		t.Errorf("kept %v", report.Kept)
+	}
+}
+
+func TestWithoutAJournalTheInventoryDecides(t *testing.T) {
+	w := newWorld(t)
+	w.write("/etc/sysctl.d/90-provision.conf", "ours")
+	w.write("/etc/sysctl.d/90-other.conf", "theirs")
+	w.write("/var/lib/provision/journal/1.json", "{")
+	report := w.remove()
+	if w.there("/etc/sysctl.d/90-provision.conf") || !w.there("/etc/sysctl.d/90-other.conf") {
+		t.Error("the wrong file is left")
+	}
+	if len(report.Residue) > 0 || len(report.Kept) != 1 || !strings.Contains(report.Kept[0].Why, "1.json") {
+		t.Errorf("residue %v, kept %v", report.Residue, report.Kept)
+	}
+}
+
+func TestAProcessThatDoesNotDieIsReported(t *testing.T) {
+	w := newWorld(t)
+	w.process(100, "/sys/fs/cgroup/systemd/provision.slice/provision-etcd.service")
+	w.stuck[100] = true
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	r := &remover{list: removal.Inventory(), effects: effects{root: w.root, kill: w.kill}}
+	r.killAll(ctx, []string{"provision.slice"})
+	if len(r.report.Residue) != 1 || r.report.Residue[0].What != "process 100" {
+		t.Errorf("residue %v", r.report.Residue)
+	}
+}
+
+func TestOneHierarchyIsEnough(t *testing.T) {
+	w := newWorld(t)
+	w.write("/sys/fs/cgroup/cgroup.controllers", "cpu")
+	w.process(100, "/sys/fs/cgroup/kubepods.slice/pod1")
+	w.process(200, "/sys/fs/cgroup/machine.slice/kubepods.slice/pod1") // a container's own
+	r := &remover{effects: effects{root: w.root, kill: w.kill}}
+	r.killAll(context.Background(), []string{"kubepods.slice"})
+	if w.procs[100] != "" || w.procs[200] == "" {
+		t.Errorf("processes %v", w.procs)
+	}
+}
+
+func TestOnlyOursIsTaken(t *testing.T) {
+	for name, change := range map[string]func(*removal.List){
+		"a unit":            func(l *removal.List) { l.Units = append(l.Units, "ssh.service") },
+		"a pattern":         func(l *removal.List) { l.Units = append(l.Units, "provision-*.service") },
+		"an option":         func(l *removal.List) { l.Units = append(l.Units, "--force") },
+		"a folder":          func(l *removal.List) { l.Own.Dirs = append(l.Own.Dirs, "/var/lib") },
+		"a step up":         func(l *removal.List) { l.Own.Dirs = append(l.Own.Dirs, "/opt/provision/../../etc") },
+		"a neighbour":       func(l *removal.List) { l.Own.Dirs = append(l.Own.Dirs, "/opt/provisional") },
+		"mounts":            func(l *removal.List) { l.Shared.Mounts = append(l.Shared.Mounts, "/") },
+		"a group":           func(l *removal.List) { l.Own.Cgroups = append(l.Own.Cgroups, "system.slice") },
+		"a group's path":    func(l *removal.List) { l.Own.Cgroups = append(l.Own.Cgroups, "provision/../system.slice") },
+		"a file":            func(l *removal.List) { l.Own.Files = append(l.Own.Files, removal.File{Path: "/etc/passwd"}) },
+		"files":             func(l *removal.List) { l.Own.Prefixes = append(l.Own.Prefixes, "/etc/") },
+		"a table of no one": func(l *removal.List) { l.Own.Tables = append(l.Own.Tables, removal.Table{Family: "x", Name: "y"}) },
+		"no journal":        func(l *removal.List) { l.Journal = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := removal.Inventory()
+			change(&list)
+			text, err := json.Marshal(list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := decode(bytes.NewReader(text)); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+	text, _ := json.Marshal(removal.Inventory())
+	if _, err := decode(bytes.NewReader(text)); err != nil {
+		t.Errorf("the inventory: %v", err)
+	}
+}
+
+func TestTheExitStatusSaysWhatIsLeft(t *testing.T) {
+	var out bytes.Buffer
+	if err := answer(&out, removal.Report{Removed: []string{"a"}, Kept: []removal.Kept{{What: "b"}}}); err != nil {
+		t.Error(err)
+	}
+	err := answer(&out, removal.Report{Residue: []removal.Kept{{What: "mount /x", Why: "busy"}}})
+	if err == nil || err.Error() != "remove: 1 things are left: mount /x: busy" {
+		t.Error(err)
+	}
+}
+
+func TestPathsOfMountsAreUnescaped(t *testing.T) {
+	if got := unescape(`/a\040b\134c`); got != `/a b\c` {
+		t.Error(strconv.Quote(got))
+	}
+}
