@@ -130,7 +130,7 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 		}
 	}
 	observer, finish := printer.Progress(p)
-	err = run.Apply(ctx, p, s.env(ctx, "up", observer))
+	err = run.Apply(ctx, p, s.env("up", observer))
 	finish(err)
 	if err != nil {
 		return errors.Join(err, s.leftOut())
@@ -139,7 +139,7 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 }
 
 // env is what a run of this session works with.
-func (s *session) env(ctx context.Context, reason string, observer run.Observer) run.Env {
+func (s *session) env(reason string, observer run.Observer) run.Env {
 	var masters []string
 	for _, m := range s.cluster.Masters() {
 		masters = append(masters, m.Name)

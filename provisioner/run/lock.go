@@ -208,6 +208,9 @@ func (l *Lock) Release() error {
 	defer cancel()
 	var errs []error
 	for _, on := range l.on {
+		if generation, err := seen(ctx, on); err == nil && generation == 0 {
+			continue // the run took the lock away with everything else
+		}
 		if _, err := l.agent(ctx, on, "release", "--generation", strconv.FormatUint(l.generation, 10)); err != nil {
 			errs = append(errs, fmt.Errorf("unlock: %w", err))
 		}

@@ -92,3 +92,14 @@ func machinesAre(n int) string {
 	}
 	return fmt.Sprintf("%d machines are", n)
 }
+
+// NothingThere says that so many machines hold nothing of ours.
+func (p *Printer) NothingThere(machines int) error {
+	if p.json {
+		return p.line(event{Kind: "nothing-there", Machines: machines})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, err := fmt.Fprintf(p.out, "nothing to remove: nothing of ours is on %s\n", count(machines, "machine"))
+	return err
+}

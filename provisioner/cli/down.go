@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"provision/components/removal"
+	"provision/provisioner/plan"
+	"provision/provisioner/run"
+)
+
+func (a *app) downCommand() *cobra.Command {
+	var yes bool
+	cmd := a.withFile(&cobra.Command{
+		Use:   "down FILE",
+		Short: "Take the cluster, with all its data, away from its machines",
+		Long: `Stop everything that up started, delete everything that it made, and put back what it
+changed, as the journal on each machine says. The cluster's data is lost. What cannot be
+put back, because somebody changed it since, is named and left.
+
+Running it twice, or on machines that are half set up, does no harm.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.down(cmd.Context(), args[0], yes) },
+	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&a.json, "json", false, "print events as JSON lines (implies --yes)")
+	return cmd
+}
+
+// reports collects what machines say that they removed.
+type reports struct {
+	mu  sync.Mutex
+	all map[string]removal.Report
+}
+
+func (r *reports) told(machine string, report removal.Report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all[machine] = report
+}
+
+func (a *app) down(ctx context.Context, path string, yes bool) error {
+	s, err := a.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	found, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	told := &reports{all: map[string]removal.Report{}}
+	p := plan.Down(s.cluster, found, told.told)
+	printer := a.printer()
+	if p.Empty() {
+		printer.NothingThere(len(s.clients))
+		return s.leftOut()
+	}
+	if !a.json {
+		if err := printer.Plan(p); err != nil {
+			return err
+		}
+		if !yes {
+			if err := a.agree("Take all this away, with the cluster's data? " + strings.Join(p.Machines(), ", ")); err != nil {
+				return err
+			}
+		}
+	}
+	observer, finish := printer.Progress(p)
+	env := s.env("down", observer)
+	env.Replan = func(ctx context.Context) (plan.Plan, error) {
+		found, err := s.look(ctx)
+		return plan.Down(s.cluster, found, told.told), err
+	}
+	err = run.Apply(ctx, p, env)
+	finish(err)
+	var rows [][]string
+	for _, machine := range p.Machines() {
+		report := told.all[machine]
+		for _, kept := range slices.Concat(report.Kept, report.Residue) {
+			rows = append(rows, []string{machine, kept.What, kept.Why})
+		}
+	}
+	if len(rows) > 0 && !a.json {
+		err = errors.Join(err, printer.Table([]string{"MACHINE", "STILL THERE", "WHY"}, rows))
+	}
+	return errors.Join(err, s.leftOut())
+}
