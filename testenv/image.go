@@ -1,8 +1,6 @@
 package testenv
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -114,13 +112,18 @@ func aptOptions(ctx context.Context) []string {
 	if err != nil {
 		return nil
 	}
+	return reachability(string(out))
+}
+
+func reachability(dump string) []string {
 	var options []string
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-		line := lines.Text()
-		name, _, _ := strings.Cut(line, " ")
-		if strings.HasPrefix(name, "Acquire::") && !strings.Contains(name, "::Languages") && !strings.HasSuffix(line, ` "";`) &&
-			(strings.Contains(name, "Proxy") || strings.Contains(name, "Check-") || strings.Contains(name, "Verify-") || strings.HasSuffix(name, "Retries")) {
-			options = append(options, line)
+	for line := range strings.Lines(dump) {
+		line = strings.TrimSpace(line)
+		name, value, _ := strings.Cut(line, " ")
+		for _, part := range []string{"Proxy", "Check-Valid-Until", "Check-Date", "Verify-", "Retries"} {
+			if strings.HasPrefix(name, "Acquire::") && strings.Contains(name, part) && value != `"";` {
+				options = append(options, line)
+			}
 		}
 	}
 	return options
@@ -132,22 +135,25 @@ func aptSources(ctx context.Context) []string {
 	if _, err := os.Stat(keyring); err == nil {
 		signed = "[signed-by=" + keyring + "] "
 	}
-	var sources []string
-	out, err := exec.CommandContext(ctx, "apt-get", "indextargets",
+	// An error is a host without apt, which has no sources.
+	listed, _ := exec.CommandContext(ctx, "apt-get", "indextargets",
 		"--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages").Output()
-	if err == nil {
-		for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-			fields := strings.Fields(lines.Text())
-			if len(fields) == 3 && fields[2] == "main" && (fields[1] == suite || strings.HasPrefix(fields[1], suite+"-")) &&
-				strings.Contains(fields[0], "debian") {
-				sources = append(sources, "deb "+signed+strings.Join(fields, " "))
-			}
+	return sources(string(listed), signed)
+}
+
+func sources(listed, signed string) []string {
+	var found []string
+	for line := range strings.Lines(listed) {
+		fields := strings.Fields(line)
+		if len(fields) == 3 && strings.Contains(fields[0], "debian") && fields[2] == "main" &&
+			(fields[1] == suite || strings.HasPrefix(fields[1], suite+"-")) {
+			found = append(found, "deb "+signed+strings.Join(fields, " "))
 		}
 	}
-	if len(sources) == 0 {
-		sources = []string{"deb " + signed + defaultMirror + " " + suite + " main"}
+	if len(found) == 0 {
+		found = []string{"deb " + signed + defaultMirror + " " + suite + " main"}
 	}
-	return sources
+	return found
 }
 
 func isDir(name string) bool {

@@ -44,7 +44,8 @@ const (
 	mostWorkers = 200
 )
 
-func (o Options) check() error {
+// Check says what is wrong with what is asked for.
+func (o Options) Check() error {
 	switch {
 	case o.Dir == "":
 		return fmt.Errorf("a lab needs a directory")

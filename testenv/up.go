@@ -19,7 +19,7 @@ import (
 // Up makes a lab and returns when every machine answers SSH. What a failed or
 // cancelled Up began, it takes away again; what a killed one began, Down does.
 func Up(ctx context.Context, o Options) (lab *Lab, err error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	if os.Geteuid() != 0 {

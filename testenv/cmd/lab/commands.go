@@ -74,6 +74,9 @@ known_hosts. The machines' disks are in /var/lib/provision-lab.`,
 		Example: "  lab up --masters 3 --workers 2 --dir .lab\n  lab up --workers 1 --user --no-default-route --dir /tmp/bare",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Check(); err != nil {
+				return err
+			}
 			o.Log = cmd.ErrOrStderr()
 			_, err := testenv.Up(cmd.Context(), o)
 			return failed(err)
