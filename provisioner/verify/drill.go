@@ -229,11 +229,10 @@ func (d *drill) run(ctx context.Context, result *Drill) (err error) {
 		off = false
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), switchPatience)
 		defer cancel()
-		err := d.options.Power.On(ctx, d.victim.Name)
-		if err != nil {
+		t.on = t.moment(time.Now(), "the power of "+d.victim.Name+" is given back")
+		if err := d.options.Power.On(ctx, d.victim.Name); err != nil {
 			return fmt.Errorf("give %s its power back: %w", d.victim.Name, err)
 		}
-		t.on = t.moment(time.Now(), d.victim.Name+" has power again")
 		return nil
 	}
 	defer func() { err = errors.Join(err, restore()) }()

@@ -98,7 +98,7 @@ func TestWorkerPower(t *testing.T) {
 			"6 the Service sends nothing to w2 any more",
 			"11 2 replicas are Ready on other machines",
 			"11 every replica has answered through the Service",
-			"11 w2 has power again",
+			"11 the power of w2 is given back",
 			"16 Node w2 is Ready again",
 		}, moments); diff != "" {
 			t.Error(diff)

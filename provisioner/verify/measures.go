@@ -27,7 +27,7 @@ func (t *tracker) measures(client clientView) []Measure {
 		{Name: "failed requests", Value: new(float64(client.failed)), Unit: "requests", What: "of them had no answer within " + askTimeout.String()},
 		{Name: "longest gap", Value: new(client.gap.Seconds()), Unit: "s", What: "between two answers that a client got"},
 		{Name: "last failure", Value: new(client.lastFailure.Seconds()), Unit: "s", What: "after the cut, the last request failed"},
-		after("rejoined", back, "the Node is Ready again, from when its power was back"),
+		after("rejoined", back, "the Node is Ready again, from when its power is given back"),
 	}
 }
 
