@@ -3,7 +3,6 @@ package unpack
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -127,11 +126,9 @@ func (i Importer) ctr(ctx context.Context, args ...string) ([]byte, error) {
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	if said := strings.TrimSpace(stderr.String()); said != "" {
-		lines := strings.Split(said, "\n")
-		err = errors.Join(err, errors.New(lines[len(lines)-1]))
-	}
-	return nil, fmt.Errorf("ctr images %s: %w", args[0], err)
+	said := strings.TrimSpace(stderr.String())
+	last := said[strings.LastIndexByte(said, '\n')+1:]
+	return nil, fmt.Errorf("ctr images %s: %w: %s", args[0], err, last)
 }
 
 // pause waits, or returns why there is no more time.
