@@ -23,6 +23,7 @@ import (
 	"provision/components/agent/certificates"
 	"provision/components/agent/grant"
 	"provision/components/agent/lock"
+	"provision/components/agent/probe"
 	"provision/components/agent/remove"
 	"provision/components/agent/sftp"
 	"provision/components/agent/unpack"
@@ -82,6 +83,7 @@ func newCommand() *cobra.Command {
 		grant.NewCommand(),
 		lock.NewCommand(),
 		overlay.NewCommand(),
+		probe.NewCommand(),
 		remove.NewCommand(),
 		sftp.NewCommand(),
 		unpack.NewCommand(),
