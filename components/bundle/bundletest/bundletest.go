@@ -46,3 +46,24 @@ func Make(t testing.TB, version string, files map[string]string) (data []byte, i
 	}
 	return out.Bytes(), bundle.ID(version, raw)
 }
+
+// Only returns what a bundle's sender sends to a machine that has everything
+// but the named files.
+func Only(t testing.TB, data []byte, names ...string) []byte {
+	t.Helper()
+	positions, err := bundle.ReadIndex(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []byte
+	for _, p := range positions {
+		if p.Name == bundle.ManifestName || slices.Contains(names, p.Name) {
+			out = append(out, data[p.Offset:p.Offset+p.Length]...)
+		}
+	}
+	end, err := bundle.EndFrame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(out, end...)
+}
