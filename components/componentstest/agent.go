@@ -1,0 +1,132 @@
+package componentstest
+
+import (
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"provision/components"
+	"provision/components/actions"
+	"provision/components/pki"
+)
+
+// agent does what the agent's small commands do, without cryptography.
+func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, why string) {
+	var err error
+	switch verb := strings.Join(args[:min(2, len(args))], " "); {
+	case args[0] == "unpack":
+		err = m.unpack(option(args, "--root")+"/"+option(args, "--id"), stdin)
+	case args[0] == "import-images":
+		if u := m.units[actions.Service("containerd")]; u == nil || u.active != "active" {
+			return nil, 1, "agent: import-images: containerd does not answer"
+		}
+		dir := option(args, "--dir")
+		for name := range m.files {
+			if strings.HasPrefix(name, dir+"/images/") {
+				m.images[strings.TrimPrefix(name, dir+"/")] = true
+			}
+		}
+	case args[0] == "grant":
+		if _, ok := m.files[components.PKI+"/cluster-ca.crt"]; !ok {
+			return nil, 1, "agent: grant: no authority"
+		}
+	case verb == "certificates init":
+		for _, name := range []string{"cluster-ca.crt", "etcd-ca.crt", "front-proxy-ca.crt", "service-account.key", "service-account.pub", "encryption.yaml"} {
+			if _, ok := m.files[components.PKI+"/"+name]; !ok {
+				m.files[components.PKI+"/"+name] = file{mode: 0o644, content: []byte(name + " of " + m.name)}
+			}
+		}
+	case verb == "certificates request":
+		out, err = answer(stdin, func(list pki.LeafList) (requests pki.Requests) {
+			for _, leaf := range list.Leaves {
+				requests.Requests = append(requests.Requests, pki.Request{Leaf: leaf, CSR: "request"})
+			}
+			return requests
+		})
+	case verb == "certificates sign":
+		out, err = answer(stdin, m.sign)
+	case verb == "certificates install":
+		_, err = answer(stdin, m.install)
+	default:
+		return nil, 64, "agent: unknown command " + verb
+	}
+	if err != nil {
+		return nil, 1, "agent: " + err.Error()
+	}
+	return out, 0, ""
+}
+
+func option(args []string, name string) string {
+	if i := slices.Index(args, name); i >= 0 && i+1 < len(args) {
+		return args[i+1]
+	}
+	return ""
+}
+
+// answer is a command that reads and writes JSON.
+func answer[In, Out any](stdin io.Reader, of func(In) Out) ([]byte, error) {
+	var in In
+	if err := json.NewDecoder(stdin).Decode(&in); err != nil {
+		return nil, err
+	}
+	return json.Marshal(of(in))
+}
+
+func (m *Machine) sign(requests pki.Requests) pki.Signed {
+	signed := pki.Signed{Authorities: map[string]string{}}
+	for _, name := range pki.Authorities {
+		signed.Authorities[name] = string(m.files[components.PKI+"/"+name+".crt"].content)
+	}
+	for _, r := range requests.Requests {
+		signed.Certificates = append(signed.Certificates, pki.Certificate{Leaf: r.Leaf, Certificate: "certificate of " + r.Leaf.CommonName})
+	}
+	return signed
+}
+
+func (m *Machine) install(signed pki.Signed) struct{} {
+	for name, text := range signed.Authorities {
+		m.files[components.PKI+"/"+name+".crt"] = file{mode: 0o644, content: []byte(text)}
+	}
+	for _, c := range signed.Certificates {
+		m.files[components.PKI+"/"+c.Leaf.Name+".crt"] = file{mode: 0o644, content: []byte(c.Certificate)}
+		m.files[components.PKI+"/"+c.Leaf.Name+".key"] = file{mode: 0o600, content: []byte("key")}
+		m.certs[c.Leaf.Name] = components.CertFact{
+			CommonName: c.Leaf.CommonName, Organizations: c.Leaf.Organizations, Names: c.Leaf.Names,
+			Authority: components.Sum([]byte(signed.Authorities[c.Leaf.Authority])),
+			NotBefore: time.Now(), NotAfter: time.Now().Add(c.Leaf.Lifetime()),
+		}
+	}
+	return struct{}{}
+}
+
+// unpack reads what Site.Bundle writes.
+func (m *Machine) unpack(dir string, stdin io.Reader) error {
+	var sent []sentFile
+	if err := json.NewDecoder(stdin).Decode(&sent); err != nil {
+		return err
+	}
+	have := map[string]file{}
+	for name, f := range m.files {
+		if strings.HasPrefix(name, components.Root+"/") {
+			have[components.Sum(f.content)] = f
+		}
+	}
+	for _, f := range sent {
+		content := f.Content
+		if content == nil {
+			content = have[f.Sum].content
+		}
+		if components.Sum(content) != f.Sum {
+			return &missingError{f.Name}
+		}
+		m.files[dir+"/"+f.Name] = file{mode: 0o755, content: content}
+	}
+	m.files[dir+"/manifest.json"] = file{mode: 0o644, content: []byte("{}")}
+	return nil
+}
+
+type missingError struct{ name string }
+
+func (e *missingError) Error() string { return "unpack: " + e.name + " was not sent and is not here" }

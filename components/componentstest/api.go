@@ -1,0 +1,226 @@
+package componentstest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"sigs.k8s.io/yaml"
+
+	"provision/components"
+)
+
+// API is an API server made of memory: objects by path, merge patches, and
+// server-side apply by one field manager. It checks nothing that it is given.
+type API struct {
+	mu      sync.Mutex
+	ready   func() bool
+	objects map[string]map[string]any // by path, without the query
+	applied map[string]map[string]any // what was applied last, by path
+}
+
+func newAPI(ready func() bool) *API {
+	return &API{ready: ready, objects: map[string]map[string]any{}, applied: map[string]map[string]any{}}
+}
+
+var errNotReady = errors.New("no API server answers")
+
+// Ready says whether a master runs it.
+func (a *API) Ready(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !a.ready() {
+		return errNotReady
+	}
+	return nil
+}
+
+// Apply merges each document and takes away what an earlier one of the same
+// object had.
+func (a *API) Apply(ctx context.Context, manifests []byte) error {
+	if err := a.Ready(ctx); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for document := range strings.SplitSeq(string(manifests), "\n---\n") {
+		var object map[string]any
+		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+			return err
+		}
+		at, err := pathOf(object)
+		if err != nil {
+			return err
+		}
+		present := a.objects[at]
+		if present == nil {
+			present = map[string]any{}
+		}
+		remove(present, a.applied[at], object)
+		a.objects[at] = merge(present, object)
+		a.applied[at] = object
+	}
+	return nil
+}
+
+func pathOf(object map[string]any) (string, error) {
+	version, _ := object["apiVersion"].(string)
+	kind, _ := object["kind"].(string)
+	metadata, _ := object["metadata"].(map[string]any)
+	name, _ := metadata["name"].(string)
+	if version == "" || kind == "" || name == "" {
+		return "", fmt.Errorf("apply: a document without apiVersion, kind or name")
+	}
+	root := "/apis/"
+	if version == "v1" {
+		root = "/api/"
+	}
+	if namespace, ok := metadata["namespace"].(string); ok {
+		return root + version + "/namespaces/" + namespace + "/" + strings.ToLower(kind) + "s/" + name, nil
+	}
+	return root + version + "/" + strings.ToLower(kind) + "s/" + name, nil
+}
+
+// Do serves objects by their paths.
+func (a *API) Do(ctx context.Context, method, path, _ string, body []byte) ([]byte, error) {
+	if err := a.Ready(ctx); err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	path, _, _ = strings.Cut(path, "?")
+	path = strings.TrimSuffix(path, "/status")
+	var object map[string]any
+	if body != nil {
+		if err := json.Unmarshal(body, &object); err != nil {
+			return nil, err
+		}
+	}
+	if method == "POST" {
+		metadata, _ := object["metadata"].(map[string]any)
+		path += "/" + metadata["name"].(string)
+		if a.objects[path] != nil {
+			return nil, fmt.Errorf("POST %s: 409 Conflict", path)
+		}
+		a.objects[path] = object
+		return json.Marshal(object)
+	}
+	if method == "GET" && a.objects[path] == nil && collections[path[strings.LastIndex(path, "/")+1:]] {
+		return a.list(path + "/")
+	}
+	present := a.objects[path]
+	if present == nil {
+		return nil, fmt.Errorf("%s %s: 404: %w", method, path, fs.ErrNotExist)
+	}
+	switch method {
+	case "GET":
+	case "PATCH":
+		a.objects[path] = merge(present, object)
+	case "DELETE":
+		delete(a.objects, path)
+	default:
+		return nil, fmt.Errorf("%s %s: 405 Method Not Allowed", method, path)
+	}
+	return json.Marshal(a.objects[path])
+}
+
+// collections are those that may be listed: an empty one is no error.
+var collections = map[string]bool{"nodes": true, "pods": true, "configmaps": true}
+
+func (a *API) list(prefix string) ([]byte, error) {
+	items := []any{}
+	for _, path := range slices.Sorted(maps.Keys(a.objects)) {
+		if strings.HasPrefix(path, prefix) {
+			items = append(items, a.objects[path])
+		}
+	}
+	return json.Marshal(map[string]any{"items": items})
+}
+
+// merge is RFC 7386.
+func merge(into, patch map[string]any) map[string]any {
+	into = maps.Clone(into)
+	if into == nil {
+		into = map[string]any{}
+	}
+	for key, value := range patch {
+		switch value := value.(type) {
+		case nil:
+			delete(into, key)
+		case map[string]any:
+			inner, _ := into[key].(map[string]any)
+			into[key] = merge(inner, value)
+		default:
+			into[key] = value
+		}
+	}
+	return into
+}
+
+// remove takes from an object what was applied before and is not any more.
+func remove(object, before, now map[string]any) {
+	for key, value := range before {
+		inner, isMap := value.(map[string]any)
+		present, _ := object[key].(map[string]any)
+		next, still := now[key]
+		switch {
+		case isMap && present != nil:
+			nextMap, _ := next.(map[string]any)
+			remove(present, inner, nextMap)
+		case !still:
+			delete(object, key)
+		}
+	}
+}
+
+// Facts is what the API says, as provisioner/kube would.
+func (a *API) Facts() components.ClusterFacts {
+	if !a.ready() {
+		return components.ClusterFacts{Problem: errNotReady.Error()}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	facts := components.ClusterFacts{Reachable: true, Nodes: map[string]components.NodeFact{}, Applied: map[string]string{}}
+	for path, object := range a.objects {
+		if name, ok := strings.CutPrefix(path, "/api/v1/nodes/"); ok {
+			facts.Nodes[name] = nodeFact(object)
+		}
+	}
+	inventory := a.objects["/api/v1/namespaces/kube-system/configmaps/provision-inventory"]
+	data, _ := inventory["data"].(map[string]any)
+	for key, value := range data {
+		if name, ok := strings.CutPrefix(key, "applied."); ok {
+			facts.Applied[name] = fmt.Sprint(value)
+		}
+	}
+	return facts
+}
+
+func nodeFact(object map[string]any) components.NodeFact {
+	text, err := json.Marshal(object)
+	if err != nil {
+		panic(err) // it came from JSON
+	}
+	var node struct {
+		Metadata struct{ Labels map[string]string }
+		Spec     struct{ Taints []components.Taint }
+	}
+	if err := json.Unmarshal(text, &node); err != nil {
+		panic(err)
+	}
+	return components.NodeFact{Labels: node.Metadata.Labels, Taints: node.Spec.Taints}
+}
+
+// Object returns an object by its path, or nil.
+func (a *API) Object(path string) map[string]any {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.objects[path]
+}
