@@ -15,7 +15,7 @@ import (
 // writeArchive writes the OCI image layout as a tar with sorted names. The
 // reference stands in the index as containerd and others read it.
 func writeArchive(w io.Writer, image v1.Image, reference string) error {
-	files, err := layout(image, reference)
+	files, err := layoutFiles(image, reference)
 	if err != nil {
 		return err
 	}
@@ -34,8 +34,8 @@ func writeArchive(w io.Writer, image v1.Image, reference string) error {
 	return tw.Close()
 }
 
-// layout returns the files of the OCI image layout by name.
-func layout(image v1.Image, reference string) (map[string][]byte, error) {
+// layoutFiles returns the files of the OCI image layout by name.
+func layoutFiles(image v1.Image, reference string) (map[string][]byte, error) {
 	config, err := image.RawConfigFile()
 	if err != nil {
 		return nil, err

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// dns looks a name up and prints one address a line. The resolver is the one
+// lookUp looks a name up and prints one address a line. The resolver is the one
 // of /etc/resolv.conf unless --server names another.
-func dns(args []string, out io.Writer) error {
+func lookUp(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("dns", flag.ContinueOnError)
 	server := flags.String("server", "", "address of the DNS server, with or without port")
 	timeout := flags.Duration("timeout", 5*time.Second, "for the whole look-up")

@@ -21,7 +21,7 @@ type command func(args []string, out io.Writer) error
 
 var commands = map[string]command{
 	"cat":      cat,
-	"dns":      dns,
+	"dns":      lookUp,
 	"env":      env,
 	"get":      get,
 	"ls":       ls,
