@@ -118,6 +118,11 @@ func converge(t *testing.T, c components.Cluster, site *Site) {
 				got = append(got, strings.TrimPrefix(name, components.UnitName))
 			}
 		}
+		for name, unit := range site.Machines[m.Name].Facts().Units {
+			if unit.Stale {
+				t.Fatalf("%s: %s runs with what it read before:\n%s", m.Name, name, text(jobs))
+			}
+		}
 		if !slices.Equal(got, wants) {
 			t.Fatalf("%s runs %v, where %v are wanted", m.Name, got, wants)
 		}
