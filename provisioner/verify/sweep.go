@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,23 +17,26 @@ import (
 const stale = 15 * time.Minute
 
 // owner names this process, so that the next verify can tell a namespace that
-// was left behind from one in use.
+// was left behind from one in use: host, process id, and where /proc tells it
+// the process's start, since ids are used again.
 func owner() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return host + "/" + strconv.Itoa(os.Getpid())
+	_, start := process(os.Getpid())
+	return host + "/" + strconv.Itoa(os.Getpid()) + "/" + start
 }
 
 // alive says whether an owner may still be at work: on this computer that is
 // known, of another one it is supposed.
 func alive(who string) bool {
-	host, process, _ := strings.Cut(who, "/")
+	host, rest, _ := strings.Cut(who, "/")
 	if here, err := os.Hostname(); err != nil || host != here {
 		return true
 	}
-	id, err := strconv.Atoi(process)
+	text, start, _ := strings.Cut(rest, "/")
+	id, err := strconv.Atoi(text)
 	if err != nil || id <= 0 {
 		return false
 	}
@@ -40,8 +44,26 @@ func alive(who string) bool {
 	if err != nil {
 		return false
 	}
-	err = found.Signal(syscall.Signal(0))
-	return err == nil || errors.Is(err, syscall.EPERM)
+	if err := found.Signal(syscall.Signal(0)); err != nil && !errors.Is(err, syscall.EPERM) {
+		return false
+	}
+	state, now := process(id)
+	return state != "Z" && now == start
+}
+
+// process returns a process's state and the time of its start from /proc, empty
+// where there is no such thing.
+func process(id int) (state, start string) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
+	if err != nil {
+		return "", ""
+	}
+	// The name, in parentheses, may hold anything.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 20 {
+		return "", ""
+	}
+	return fields[0], fields[19]
 }
 
 // sweep takes away what a killed verify left behind. It does not wait for it to

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -224,6 +225,7 @@ func TestSweepTakesWhatWasLeft(t *testing.T) {
 		w := newWorld("m1")
 		here, _, _ := strings.Cut(owner(), "/")
 		w.namespaces["provision-verify-dead"] = &space{owner: here + "/2147483600", created: time.Now()}
+		w.namespaces["provision-verify-reused"] = &space{owner: fmt.Sprintf("%s/%d/1", here, os.Getpid()), created: time.Now()}
 		w.namespaces["provision-verify-mine"] = &space{owner: owner(), created: time.Now()}
 		w.namespaces["provision-verify-theirs"] = &space{owner: "elsewhere/1", created: time.Now()}
 		w.namespaces["provision-verify-old"] = &space{owner: "elsewhere/1", created: time.Now().Add(-time.Hour)}
@@ -232,7 +234,7 @@ func TestSweepTakesWhatWasLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		var names []string
-		for _, name := range []string{"provision-verify-dead", "provision-verify-mine", "provision-verify-theirs", "provision-verify-old", "somebody"} {
+		for _, name := range []string{"provision-verify-dead", "provision-verify-reused", "provision-verify-mine", "provision-verify-theirs", "provision-verify-old", "somebody"} {
 			if w.namespaces[name] != nil {
 				names = append(names, name)
 			}
