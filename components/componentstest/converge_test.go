@@ -175,6 +175,22 @@ func TestUpgradeLeavesTheAgentRunning(t *testing.T) {
 	converge(t, c, site)
 }
 
+func TestRebootNeedsNoRun(t *testing.T) {
+	c := Cluster("m1", "w1")
+	site := NewSite(c)
+	converge(t, c, site)
+	before := site.Machines["m1"].Running()
+	for _, m := range site.Machines {
+		m.Reboot()
+	}
+	if after := site.Machines["m1"].Running(); !slices.Equal(before, after) {
+		t.Errorf("after a reboot m1 runs %v, before it ran %v", after, before)
+	}
+	if again := plan(c, site); len(again) > 0 {
+		t.Errorf("after a reboot there is to do:\n%s", text(again))
+	}
+}
+
 // TestRandomWalk does to a site what people, power and killed runs do, and then
 // wants one plan to be enough.
 func TestRandomWalk(t *testing.T) {
@@ -212,7 +228,12 @@ func disturb(t *testing.T, random *rand.Rand, c *components.Cluster, site *Site)
 	m := site.Machines[spec.Name]
 	switch random.IntN(8) {
 	case 0: // a run that dies at some effect
-		left := random.IntN(120)
+		jobs := plan(*c, site)
+		effects := 1
+		for _, j := range jobs {
+			effects += len(j.actions)
+		}
+		left := random.IntN(effects)
 		fail := func(string) error {
 			if left--; left < 0 {
 				return errKilled
@@ -222,7 +243,7 @@ func disturb(t *testing.T, random *rand.Rand, c *components.Cluster, site *Site)
 		for _, m := range site.Machines {
 			m.Fail = fail
 		}
-		err := apply(t, site, plan(*c, site))
+		err := apply(t, site, jobs)
 		for _, m := range site.Machines {
 			m.Fail = nil
 		}
