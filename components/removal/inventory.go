@@ -17,6 +17,7 @@ func Inventory() List {
 				{Path: "/etc/NetworkManager/conf.d/90-provision.conf"},
 			},
 			Prefixes: []string{"/var/lib/cni/results/provision-"},
+			Empty:    []string{"/var/lib/cni/results", "/var/lib/cni"},
 			// What may be a disk of its own comes before what holds it.
 			Dirs: []string{
 				components.Run, components.State + "/containerd", components.State + "/etcd",

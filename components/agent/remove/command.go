@@ -62,6 +62,9 @@ should be gone and is not; where there is any of the last the exit status is 1.`
 }
 
 func answer(out io.Writer, report removal.Report) error {
+	report.Removed = append([]string{}, report.Removed...) // [], not null
+	report.Kept = append([]removal.Kept{}, report.Kept...)
+	report.Residue = append([]removal.Kept{}, report.Residue...)
 	if err := json.NewEncoder(out).Encode(report); err != nil {
 		return err
 	}
@@ -130,7 +133,7 @@ func check(list removal.List) error {
 			return fmt.Errorf("table %.20q %.80q: the family is unknown, or it has no name", table.Family, table.Name)
 		}
 	}
-	for _, name := range append([]string{list.Journal}, list.Evidence...) {
+	for _, name := range slices.Concat([]string{list.Journal}, list.Evidence, list.Own.Empty, list.Shared.Empty) {
 		if !path.IsAbs(name) || path.Clean(name) != name {
 			return fmt.Errorf("%.80q is no clean absolute path", name)
 		}

@@ -96,6 +96,11 @@ func (r *remover) remove(ctx context.Context) {
 	for _, t := range things {
 		r.removeFiles(t.Files, entries)
 		r.removePrefixes(t.Prefixes)
+		for _, dir := range t.Empty {
+			if unix.Rmdir(r.at(dir)) == nil {
+				r.removed("folder %s", dir)
+			}
+		}
 	}
 	proof := slices.Concat(r.list.Evidence, []string{r.list.Journal, r.self})
 	var last []string

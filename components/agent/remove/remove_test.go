@@ -205,7 +205,6 @@ func (w *world) node() {
 	w.write("/etc/provision/kubelet.yaml", "")
 	w.write("/etc/provision/pki/kubelet.key", "")
 	w.write("/var/lib/cni/results/provision-1-eth0", "")
-	w.write("/var/lib/cni/results/podman-1-eth0", "")
 	w.write("/etc/hosts", "theirs")
 	w.ports, w.overlay, w.address = []string{"link veth1"}, []string{"link wg0", "link bridge0", "route 10.244.0.0/16"}, true
 	w.tables = []removal.Table{{Family: "ip", Name: "kube-proxy"}, {Family: "inet", Name: "filter"}, {Family: "inet", Name: "provision-overlay"}, {Family: "ip", Name: "cni_hostport"}}
@@ -238,13 +237,13 @@ func TestNothingOfOursIsLeftAndAllOfTheirsIs(t *testing.T) {
 	for _, path := range []string{
 		"/run/provision", "/var/lib/kubelet", "/var/log/pods", "/var/lib/provision", "/opt/provision", "/etc/provision",
 		"/sys/fs/cgroup/memory/kubepods", "/sys/fs/cgroup/systemd/provision.slice",
-		"/etc/systemd/system/provision-kubelet.service", "/etc/systemd/system/provision.target.wants", "/var/lib/cni/results/provision-1-eth0",
+		"/etc/systemd/system/provision-kubelet.service", "/etc/systemd/system/provision.target.wants", "/var/lib/cni",
 	} {
 		if w.there(path) {
 			t.Errorf("%s is left", path)
 		}
 	}
-	for _, path := range []string{"/etc/hosts", "/var/lib/cni/results/podman-1-eth0", "/etc/systemd/system", "/var/lib", "/sys/fs/cgroup/memory/system.slice"} {
+	for _, path := range []string{"/etc/hosts", "/etc/systemd/system", "/var/lib", "/sys/fs/cgroup/memory/system.slice"} {
 		if !w.there(path) {
 			t.Errorf("%s is gone", path)
 		}
@@ -264,6 +263,7 @@ func TestNothingOfOursIsLeftAndAllOfTheirsIs(t *testing.T) {
 func TestAnotherKubernetesIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	w.node()
+	w.write("/var/lib/cni/results/podman-1-eth0", "")
 	for _, evidence := range removal.Inventory().Evidence {
 		os.Remove(filepath.Join(w.root, evidence))
 	}
@@ -277,8 +277,11 @@ func TestAnotherKubernetesIsLeftAlone(t *testing.T) {
 	if len(w.points) != 3 || len(w.tables) != 3 {
 		t.Errorf("mounts %v, tables %v", w.points, w.tables)
 	}
-	if w.there("/etc/provision") || w.there("/var/lib/provision") {
+	if w.there("/etc/provision") || w.there("/var/lib/provision") || w.there("/var/lib/cni/results/provision-1-eth0") {
 		t.Error("ours are left")
+	}
+	if !w.there("/var/lib/cni/results/podman-1-eth0") {
+		t.Error("another runtime's is gone")
 	}
 }
 
@@ -444,8 +447,8 @@ func TestOnlyOursIsTaken(t *testing.T) {
 
 func TestTheExitStatusSaysWhatIsLeft(t *testing.T) {
 	var out bytes.Buffer
-	if err := answer(&out, removal.Report{Removed: []string{"a"}, Kept: []removal.Kept{{What: "b"}}}); err != nil {
-		t.Error(err)
+	if err := answer(&out, removal.Report{Removed: []string{"a"}}); err != nil || out.String() != `{"removed":["a"],"kept":[],"residue":[]}`+"\n" {
+		t.Errorf("%s%v", &out, err)
 	}
 	err := answer(&out, removal.Report{Residue: []removal.Kept{{What: "mount /x", Why: "busy"}}})
 	if err == nil || err.Error() != "remove: 1 things are left: mount /x: busy" {
