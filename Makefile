@@ -4,7 +4,13 @@ KUBERNETES ?= 1.36.3
 ARCH ?= $(shell go env GOARCH)
 
 export GOFLAGS = -buildvcs=false
-BUILD = CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
+BUILD = CGO_ENABLED=0 go build -trimpath
+# The kubectl inside provision is of this Kubernetes version: k8s.io/kubectl v0.36.3 is 1.36.3's.
+KUBECTL = $(shell sed -n 's,^	k8s.io/kubectl v0,v1,p' go.mod)
+KUBECTL_MINOR = $(word 2,$(subst ., ,$(KUBECTL)))
+VERSION = k8s.io/component-base/version
+STAMP = -X $(VERSION).gitVersion=$(KUBECTL) -X $(VERSION).gitMajor=1 -X $(VERSION).gitMinor=$(KUBECTL_MINOR) \
+	-X provision/provisioner/cli.Version=$(shell git describe --always --dirty 2>/dev/null || echo development)
 
 .PHONY: help build bundle prepare demo test bench lint reproducible clean
 
@@ -13,8 +19,8 @@ help: ## this list
 
 build: ## bin/provision and bin/lab
 	@mkdir -p bin
-	$(BUILD) -o bin/provision ./provisioner/cmd/provision
-	$(BUILD) -o bin/lab ./testenv/cmd/lab
+	@$(BUILD) -ldflags='-s -w $(STAMP)' -o bin/provision ./provisioner/cmd/provision
+	@$(BUILD) -ldflags='-s -w' -o bin/lab ./testenv/cmd/lab
 
 bundle: ## dist/bundle-KUBERNETES-linux-ARCH.tar.zst (KUBERNETES=1.36.3, ARCH of this machine)
 	@components/prepare.sh $(ARCH)

@@ -71,10 +71,10 @@ func (a *app) verify(ctx context.Context, path string) error {
 	options := s.verifyOptions()
 	options.Observe = printer.Check
 	results, err := verify.Run(ctx, client, options)
-	if err != nil {
-		return err
+	if len(results) > 0 {
+		err = errors.Join(err, printer.Verified(results))
 	}
-	if err := printer.Verified(results); err != nil {
+	if err != nil {
 		return err
 	}
 	if !verify.Passed(results) {
@@ -111,10 +111,10 @@ func (a *app) drill(ctx context.Context, path string, flags drillFlags) error {
 		},
 		Tell: printer.Moment,
 	})
-	if err != nil {
-		return err
+	if len(result.Measures) > 0 {
+		err = errors.Join(err, printer.Drill(result)) // measured is measured, also where the clean-up failed
 	}
-	if err := printer.Drill(result); err != nil {
+	if err != nil {
 		return err
 	}
 	if !result.Passed {

@@ -104,7 +104,7 @@ func workload(t *testing.T, l *lab) {
 		"/everything/name":     "all",
 		"/everything/sa":       "ey", // every JWT's beginning
 	} {
-		got := l.kubectl("exec", "all", "-c", "main", "--", "/probe", "cat", file)
+		got := l.kubectl("exec", "all", "-c", "main", "--", "probe", "cat", file)
 		if !strings.Contains(got, want) || got == "" {
 			t.Errorf("%s holds %q, want %q", file, got, want)
 		}
@@ -112,7 +112,7 @@ func workload(t *testing.T, l *lab) {
 	if logs := l.kubectl("logs", "all", "-c", "sidecar"); !strings.Contains(logs, "8081") {
 		t.Errorf("the sidecar's log says %q", logs)
 	}
-	if env := l.kubectl("exec", "all", "-c", "main", "--", "/probe", "env"); !strings.Contains(env, "POD_NAME=all") {
+	if env := l.kubectl("exec", "all", "-c", "main", "--", "probe", "env"); !strings.Contains(env, "POD_NAME=all") {
 		t.Errorf("the environment is %s", env)
 	}
 	portForward(t, l)
