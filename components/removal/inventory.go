@@ -16,7 +16,7 @@ func Inventory() List {
 				{Path: "/etc/systemd/network/05-provision.network"},
 				{Path: "/etc/NetworkManager/conf.d/90-provision.conf"},
 			},
-			Prefixes: []string{"/var/lib/cni/results/provision-"},
+			Networks: []string{"provision"},
 			Empty:    []string{"/var/lib/cni/results", "/var/lib/cni"},
 			// What may be a disk of its own comes before what holds it.
 			Dirs: []string{

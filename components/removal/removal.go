@@ -31,8 +31,9 @@ type Things struct {
 	Tables    []Table   `json:"tables,omitempty"`    // of nftables
 	Addresses []Address `json:"addresses,omitempty"` // on links that stay
 	Files     []File    `json:"files,omitempty"`
-	Prefixes  []string  `json:"prefixes,omitempty"` // files whose path begins so
-	Empty     []string  `json:"empty,omitempty"`    // folders deleted only where they are empty
+	// Networks of CNI: what its cache has of their containers is deleted.
+	Networks []string `json:"networks,omitempty"`
+	Empty    []string `json:"empty,omitempty"` // folders deleted only where they are empty
 	// Dirs are deleted with all below them. One that is a mount point is emptied
 	// and stays; a mount further down is left as it is.
 	Dirs []string `json:"dirs,omitempty"`

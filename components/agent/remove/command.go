@@ -122,9 +122,9 @@ func check(list removal.List) error {
 				return fmt.Errorf("file %.80q is not ours", file.Path)
 			}
 		}
-		for _, prefix := range things.Prefixes {
-			if path.Clean(prefix) != strings.TrimSuffix(prefix, "/") || !path.IsAbs(prefix) || !strings.Contains(path.Base(prefix), "provision") {
-				return fmt.Errorf("files %.80q are not ours", prefix)
+		for _, name := range things.Networks {
+			if name != "provision" {
+				return fmt.Errorf("CNI's network %.80q is not ours", name)
 			}
 		}
 	}

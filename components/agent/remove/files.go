@@ -184,18 +184,29 @@ func (r *remover) removeFiles(files []removal.File, entries []journal.Entry) {
 	}
 }
 
-// removePrefixes deletes the files whose path begins so.
-func (r *remover) removePrefixes(prefixes []string) {
-	for _, prefix := range prefixes {
-		dir, begin := filepath.Split(prefix)
-		entries, err := os.ReadDir(r.at(dir))
-		if err != nil {
-			continue
-		}
-		for _, entry := range entries {
-			if strings.HasPrefix(entry.Name(), begin) && entry.Type().IsRegular() {
-				path := filepath.Join(dir, entry.Name())
-				if err := os.Remove(r.at(path)); err != nil {
+// results is where libcni keeps what its plugins answered.
+const results = "/var/lib/cni/results"
+
+// removeResults deletes what CNI remembers of containers on networks of ours:
+// a file for each, and one that containerd makes for the container's loopback,
+// which only the container's id shows to be ours and so goes first.
+func (r *remover) removeResults(networks []string) {
+	entries, err := os.ReadDir(r.at(results))
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		for _, network := range networks {
+			container, ours := strings.CutPrefix(entry.Name(), network+"-")
+			end := strings.LastIndex(container, "-")
+			if !ours || end < 0 || !entry.Type().IsRegular() {
+				continue
+			}
+			for _, name := range []string{"cni-loopback-" + container[:end] + "-lo", entry.Name()} {
+				path := filepath.Join(results, name)
+				if err := os.Remove(r.at(path)); gone(err) {
+					continue
+				} else if err != nil {
 					r.residue("file "+path, err)
 					continue
 				}

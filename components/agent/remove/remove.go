@@ -95,7 +95,7 @@ func (r *remover) remove(ctx context.Context) {
 	r.undo(entries)
 	for _, t := range things {
 		r.removeFiles(t.Files, entries)
-		r.removePrefixes(t.Prefixes)
+		r.removeResults(t.Networks)
 		for _, dir := range t.Empty {
 			if unix.Rmdir(r.at(dir)) == nil {
 				r.removed("folder %s", dir)

@@ -204,7 +204,8 @@ func (w *world) node() {
 	w.write("/opt/provision/agent-0/agent", "")
 	w.write("/etc/provision/kubelet.yaml", "")
 	w.write("/etc/provision/pki/kubelet.key", "")
-	w.write("/var/lib/cni/results/provision-1-eth0", "")
+	w.write("/var/lib/cni/results/provision-1a-eth0", "")
+	w.write("/var/lib/cni/results/cni-loopback-1a-lo", "")
 	w.write("/etc/hosts", "theirs")
 	w.ports, w.overlay, w.address = []string{"link veth1"}, []string{"link wg0", "link bridge0", "route 10.244.0.0/16"}, true
 	w.tables = []removal.Table{{Family: "ip", Name: "kube-proxy"}, {Family: "inet", Name: "filter"}, {Family: "inet", Name: "provision-overlay"}, {Family: "ip", Name: "cni_hostport"}}
@@ -263,7 +264,8 @@ func TestNothingOfOursIsLeftAndAllOfTheirsIs(t *testing.T) {
 func TestAnotherKubernetesIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	w.node()
-	w.write("/var/lib/cni/results/podman-1-eth0", "")
+	w.write("/var/lib/cni/results/podman-1b-eth0", "")
+	w.write("/var/lib/cni/results/cni-loopback-1b-lo", "")
 	for _, evidence := range removal.Inventory().Evidence {
 		os.Remove(filepath.Join(w.root, evidence))
 	}
@@ -277,10 +279,10 @@ func TestAnotherKubernetesIsLeftAlone(t *testing.T) {
 	if len(w.points) != 3 || len(w.tables) != 3 {
 		t.Errorf("mounts %v, tables %v", w.points, w.tables)
 	}
-	if w.there("/etc/provision") || w.there("/var/lib/provision") || w.there("/var/lib/cni/results/provision-1-eth0") {
+	if w.there("/etc/provision") || w.there("/var/lib/provision") || w.there("/var/lib/cni/results/provision-1a-eth0") {
 		t.Error("ours are left")
 	}
-	if !w.there("/var/lib/cni/results/podman-1-eth0") {
+	if !w.there("/var/lib/cni/results/podman-1b-eth0") || !w.there("/var/lib/cni/results/cni-loopback-1b-lo") || w.there("/var/lib/cni/results/cni-loopback-1a-lo") {
 		t.Error("another runtime's is gone")
 	}
 }
@@ -423,7 +425,7 @@ func TestOnlyOursIsTaken(t *testing.T) {
 		"a group":           func(l *removal.List) { l.Own.Cgroups = append(l.Own.Cgroups, "system.slice") },
 		"a group's path":    func(l *removal.List) { l.Own.Cgroups = append(l.Own.Cgroups, "provision/../system.slice") },
 		"a file":            func(l *removal.List) { l.Own.Files = append(l.Own.Files, removal.File{Path: "/etc/passwd"}) },
-		"files":             func(l *removal.List) { l.Own.Prefixes = append(l.Own.Prefixes, "/etc/") },
+		"a network":         func(l *removal.List) { l.Own.Networks = append(l.Own.Networks, "podman") },
 		"a table of no one": func(l *removal.List) { l.Own.Tables = append(l.Own.Tables, removal.Table{Family: "x", Name: "y"}) },
 		"no journal":        func(l *removal.List) { l.Journal = "" },
 	} {
