@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -62,10 +63,11 @@ func (a Unpack) Apply(ctx context.Context, on components.Machine, site component
 		sent <- err
 	}()
 	_, err := on.Run(ctx, []string{a.Agent, "unpack", "--root", components.Root, "--id", a.ID}, read)
-	// Whoever still writes gets to know that nobody reads.
-	read.CloseWithError(fmt.Errorf("agent unpack ended"))
-	if sendErr := <-sent; err == nil {
-		return sendErr
+	read.CloseWithError(errNobodyReads)
+	if sendErr := <-sent; sendErr != nil && !errors.Is(sendErr, errNobodyReads) {
+		return fmt.Errorf("send: %w", sendErr) // what the agent says of a torn stream is only the echo
 	}
 	return err
 }
+
+var errNobodyReads = errors.New("agent unpack ended before the bundle did")
