@@ -9,11 +9,30 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // cache keeps what was built, named by a hash of all that it was built from.
 type cache struct {
-	dir string
+	dir  string
+	held *os.File // the folder, once it is locked
+}
+
+// lock waits until no other call uses the folder, and holds it until this
+// process ends: two calls that compile to one place would read halves.
+func (c *cache) lock() error {
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if c.held, err = os.Open(c.dir); err != nil {
+		return err
+	}
+	if err := unix.Flock(int(c.held.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", c.dir, err)
+	}
+	return nil
 }
 
 // key hashes the parts; two lists of parts never run into each other.

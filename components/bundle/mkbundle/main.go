@@ -56,6 +56,9 @@ func (b *builder) run(ctx context.Context, cacheDir string) error {
 		}
 	}
 	b.cache = cache{dir: cacheDir}
+	if err := b.cache.lock(); err != nil {
+		return err
+	}
 	if b.gover, err = b.goVersion(ctx); err != nil {
 		return err
 	}
