@@ -50,7 +50,7 @@ should be gone and is not; where there is any of the last the exit status is 1.`
 			}
 			r := &remover{list: list, effects: effects{
 				root: root, self: self, run: runCommand, kill: func(pid int) error { return unix.Kill(pid, unix.SIGKILL) },
-				mounts: mountPoints, unmount: unix.Unmount, network: kernel{},
+				mounts: mountPoints, unmount: unix.Unmount, network: kernel{root},
 			}}
 			r.remove(ctx)
 			return answer(command.OutOrStdout(), r.report)

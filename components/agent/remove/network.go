@@ -4,18 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"provision/components"
+	"provision/components/agent/durable"
 	"provision/components/removal"
 	"provision/overlay"
+	"provision/overlay/agent"
 	"provision/overlay/host"
 )
 
 // kernel is the network of this process's namespace.
-type kernel struct{}
+type kernel struct {
+	root string // prefix of the overlay's files
+}
 
 // deletePorts deletes the pods' links. They would go with their namespaces, but
 // those are taken apart later than a person looks.
@@ -50,7 +56,22 @@ func (kernel) deletePorts() ([]string, error) {
 	return removed, errors.Join(problems...)
 }
 
-func (kernel) deleteOverlay() ([]string, error) { return host.Remove() }
+// deleteOverlay has the overlay undo itself, kernel parameters too. Without its
+// configuration (a machine that was only half made) its links and routes are
+// known by their mark.
+func (k kernel) deleteOverlay() ([]string, error) {
+	text, err := durable.Read(filepath.Join(k.root, components.Etc, "overlay.json"), maxInput)
+	if err != nil {
+		return host.Remove()
+	}
+	config, err := overlay.ParseConfig(text)
+	if err != nil {
+		return host.Remove()
+	}
+	config.StateDir = filepath.Join(k.root, config.StateDir)
+	config.CNIConf = filepath.Join(k.root, config.CNIConf)
+	return agent.Remove(config)
+}
 
 var families = map[string]nftables.TableFamily{
 	"ip": nftables.TableFamilyIPv4, "ip6": nftables.TableFamilyIPv6, "inet": nftables.TableFamilyINet,
