@@ -1,0 +1,154 @@
+package addons
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"provision/components"
+)
+
+func cluster() components.Cluster {
+	return components.Cluster{Name: "site", Machines: []components.MachineSpec{
+		{Name: "m1", Role: components.Master}, {Name: "w1", Role: components.Worker, Labels: map[string]string{"disk": "ssd"}},
+	}}
+}
+
+func names(list []components.Action) []string {
+	var names []string
+	for _, action := range list {
+		switch action := action.(type) {
+		case Apply:
+			names = append(names, action.Name)
+		case Grant:
+			names = append(names, "grant")
+		}
+	}
+	return names
+}
+
+func TestOnlyWhatIsMissing(t *testing.T) {
+	c := cluster()
+	all := Access(c, components.ClusterFacts{})
+	if got, want := names(all), []string{"grant", "identities", "pod-subnets", "api-endpoint", "coredns"}; !slices.Equal(got, want) {
+		t.Errorf("a new cluster gets %v, want %v", got, want)
+	}
+	facts := components.ClusterFacts{Applied: map[string]string{}}
+	for _, action := range slices.Concat(all, Actions(c, facts)) {
+		if addon, ok := action.(Apply); ok {
+			facts.Applied[addon.Name] = addon.Sum
+		}
+	}
+	if left := slices.Concat(Access(c, facts), Actions(c, facts)); len(left) > 0 {
+		t.Errorf("left: %v", names(left))
+	}
+	facts.Applied["coredns"] = "older"
+	if got := names(Access(c, facts)); !slices.Equal(got, []string{"coredns"}) {
+		t.Errorf("an older CoreDNS gives %v", got)
+	}
+}
+
+func TestAMachineMoreChangesTheInventory(t *testing.T) {
+	c := cluster()
+	before := Actions(c, components.ClusterFacts{})[0].(Apply)
+	c.Machines = append(c.Machines, components.MachineSpec{Name: "w2", Role: components.Worker})
+	after := Actions(c, components.ClusterFacts{})[0].(Apply)
+	if before.Sum == after.Sum || !strings.Contains(string(after.Manifests), `"name":"w2"`) {
+		t.Errorf("%s", after.Manifests)
+	}
+}
+
+func TestNodes(t *testing.T) {
+	c := cluster()
+	m := c.Machines[1]
+	wanted := Nodes(c, m, components.ClusterFacts{})
+	if len(wanted) != 1 {
+		t.Fatalf("a new cluster wants %v", wanted)
+	}
+	node := wanted[0].(Node)
+	if diff := cmp.Diff(map[string]string{"disk": "ssd", "node-role.kubernetes.io/worker": ""}, node.Labels); diff != "" {
+		t.Error(diff)
+	}
+	settled := func() components.ClusterFacts {
+		return components.ClusterFacts{
+			Applied: map[string]string{"node.w1": node.Sum()},
+			Nodes:   map[string]components.NodeFact{"w1": {Labels: maps.Clone(node.Labels)}},
+		}
+	}
+	for name, change := range map[string]func(*components.ClusterFacts){
+		"":                    func(*components.ClusterFacts) {},
+		"label taken away":    func(f *components.ClusterFacts) { delete(f.Nodes["w1"].Labels, "disk") },
+		"label changed":       func(f *components.ClusterFacts) { f.Nodes["w1"].Labels["disk"] = "hdd" },
+		"node deleted":        func(f *components.ClusterFacts) { delete(f.Nodes, "w1") },
+		"other labels before": func(f *components.ClusterFacts) { f.Applied["node.w1"] = "older" },
+	} {
+		facts := settled()
+		change(&facts)
+		if got := len(Nodes(c, m, facts)); (got == 0) != (name == "") {
+			t.Errorf("%q: %d actions", name, got)
+		}
+	}
+	facts := settled()
+	facts.Nodes["w1"].Labels["kubernetes.io/hostname"] = "w1"
+	if len(Nodes(c, m, facts)) > 0 {
+		t.Error("a label of somebody else is none of ours")
+	}
+}
+
+func TestMergeTaints(t *testing.T) {
+	taint := func(key, value, effect string) map[string]any {
+		taint := map[string]any{"key": key, "effect": effect}
+		if value != "" {
+			taint["value"] = value
+		}
+		return taint
+	}
+	controlPlane := taint("node-role.kubernetes.io/control-plane", "", "NoSchedule")
+	notReady := taint("node.kubernetes.io/not-ready", "", "NoExecute")
+	notReady["timeAdded"] = "2026-01-01T00:00:00Z"
+	for _, c := range []struct {
+		name    string
+		wanted  []components.Taint
+		present []map[string]any
+		former  string // what we gave before
+		want    []map[string]any
+		changed bool
+	}{
+		{"nothing", nil, nil, "", nil, false},
+		{"new", []components.Taint{{Key: "a", Value: "1", Effect: "NoSchedule"}}, nil, "", []map[string]any{taint("a", "1", "NoSchedule")}, true},
+		{"there", []components.Taint{components.ControlPlaneTaint}, []map[string]any{controlPlane, notReady}, "",
+			[]map[string]any{controlPlane, notReady}, false},
+		{"others' stay, with all that they hold", []components.Taint{components.ControlPlaneTaint}, []map[string]any{notReady}, "",
+			[]map[string]any{notReady, controlPlane}, true},
+		{"another value", []components.Taint{{Key: "a", Value: "2", Effect: "NoSchedule"}}, []map[string]any{taint("a", "1", "NoSchedule")}, "",
+			[]map[string]any{taint("a", "2", "NoSchedule")}, true},
+		{"another effect is another taint", []components.Taint{{Key: "a", Effect: "NoExecute"}}, []map[string]any{taint("a", "", "NoSchedule")}, "",
+			[]map[string]any{taint("a", "", "NoSchedule"), taint("a", "", "NoExecute")}, true},
+		{"left the file", nil, []map[string]any{taint("a", "", "NoSchedule"), taint("b", "", "NoSchedule")}, "a:NoSchedule",
+			[]map[string]any{taint("b", "", "NoSchedule")}, true},
+		{"a master that may work", []components.Taint{}, []map[string]any{controlPlane}, "", nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var node object
+			node.Spec.Taints = c.present
+			node.Metadata.Annotations = map[string]string{taintsAnnotation: c.former}
+			got, changed := Node{Name: "n", Taints: c.wanted}.merge(node)
+			if diff := cmp.Diff(c.want, got); diff != "" || changed != c.changed {
+				t.Errorf("changed %v: %s", changed, diff)
+			}
+		})
+	}
+}
+
+func TestNodeReadsWell(t *testing.T) {
+	c := cluster()
+	c.Machines[0].Labels = map[string]string{"a": "b"}
+	got := Nodes(c, c.Machines[0], components.ClusterFacts{})[0].String()
+	want := "set node m1: labels a=b, node-role.kubernetes.io/control-plane; taints node-role.kubernetes.io/control-plane:NoSchedule"
+	if got != want {
+		t.Error(got)
+	}
+}
