@@ -34,6 +34,11 @@ func Inventory() List {
 				{Family: "ip6", Name: "cni_hostport", Unless: "/etc/cni/net.d"},
 			},
 			Dirs: []string{"/var/lib/kubelet", "/var/log/pods", "/var/log/containers"},
+			// The controller manager makes them for a kind of plugin that nobody has any more.
+			Empty: []string{
+				"/usr/libexec/kubernetes/kubelet-plugins/volume/exec", "/usr/libexec/kubernetes/kubelet-plugins/volume",
+				"/usr/libexec/kubernetes/kubelet-plugins", "/usr/libexec/kubernetes",
+			},
 		},
 		Evidence: []string{
 			components.Units + "/" + components.UnitName + "kubelet.service",
