@@ -8,6 +8,7 @@ runs=${BENCH_RUNS:-3}
 netns=provision-bench
 
 if [ "${PROVISION_BENCH_INSIDE:-}" != 1 ]; then
+  bin/lab image >&2
   ip netns add "$netns"
   dir=$(mktemp -d)
   cleanup() { bin/lab down --dir "$dir/lab" >&2 || true; ip netns del "$netns" || true; rm -rf "$dir"; }

@@ -11,6 +11,7 @@ netns=provision-demo
 
 if [ "${PROVISION_DEMO_INSIDE:-}" != 1 ]; then
   [ "$(id -u)" = 0 ] || { echo "make demo boots machines: run it as root" >&2; exit 1; }
+  bin/lab image
   ip netns add "$netns" 2>/dev/null || { echo "the namespace $netns is there already: is another demo running? If not: bin/lab down --dir $lab; ip netns del $netns" >&2; exit 1; }
   cleanup() {
     if [ "${DEMO_KEEP:-}" = 1 ]; then

@@ -45,7 +45,25 @@ func newLab(t *testing.T, flags ...string) *lab {
 		}
 	})
 	l.lab(append([]string{"up"}, flags...)...)
+	l.reachOutside()
 	return l
+}
+
+// reachOutside has verify check the way out as well: the lab plays the world.
+func (l *lab) reachOutside() {
+	l.t.Helper()
+	text, err := os.ReadFile(l.file)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	const before = "  version = var.version\n"
+	told := strings.Replace(string(text), before, before+"  verify { outside = \"outside.test:80\" }\n", 1)
+	if told == string(text) {
+		l.t.Fatalf("%s does not say %q", l.file, before)
+	}
+	if err := os.WriteFile(l.file, []byte(told), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // sayWhy prints what the machines' own logs say, for whoever reads a red run.
