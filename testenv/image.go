@@ -32,9 +32,11 @@ const (
 	keyring       = "/usr/share/keyrings/debian-archive-keyring.gpg"
 )
 
+const buildingSuffix = ".building"
+
 // excluded is left out of every package: nobody reads manuals on a test machine,
 // and each byte is copied once for each machine.
-var excluded = []string{"/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/i18n/*"}
+var excluded = []string{"/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/i18n/*", "/usr/share/zoneinfo/*", "/usr/share/bash-completion/*", "/usr/share/lintian/*"}
 
 // Cache is the folder of built images: PROVISION_LAB_CACHE, or
 // /var/cache/provision-lab.
@@ -50,7 +52,8 @@ func Cache() string {
 func Image(ctx context.Context, log io.Writer) (string, error) {
 	image := imagePath(Cache())
 	if isDir(image) {
-		return image, nil
+		now := time.Now()
+		return image, os.Chtimes(image, now, now) // for pruneImages
 	}
 	unlock, err := lock(filepath.Join(Cache(), "lock"), 15*time.Minute)
 	if err != nil {
@@ -74,8 +77,34 @@ func imagePath(cache string) string {
 	return filepath.Join(cache, hex.EncodeToString(sum[:])[:16])
 }
 
+// pruneImages removes what killed builds left, and images that nobody used for a week: an
+// older recipe's, most likely.
+func pruneImages() error {
+	unlock, err := lock(filepath.Join(Cache(), "lock"), 0)
+	if err != nil {
+		return nil // somebody builds one
+	}
+	defer unlock()
+	entries, err := os.ReadDir(Cache())
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !entry.IsDir() {
+			continue
+		}
+		if strings.HasSuffix(entry.Name(), buildingSuffix) || time.Since(info.ModTime()) > 7*24*time.Hour {
+			if err := os.RemoveAll(filepath.Join(Cache(), entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func buildImage(ctx context.Context, image string) error {
-	work := image + ".building"
+	work := image + buildingSuffix
 	if err := os.RemoveAll(work); err != nil { // a killed build's
 		return err
 	}
@@ -90,6 +119,7 @@ func buildImage(ctx context.Context, image string) error {
 	root := filepath.Join(work, "root")
 	argv := []string{"mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
 		"--include=" + strings.Join(strings.Fields(imagePackages), ","),
+		`--aptopt=Acquire::Retries "5";`,
 		"--customize-hook=sh '" + setup + `' "$1"`}
 	for _, pattern := range excluded {
 		argv = append(argv, "--dpkgopt=path-exclude="+pattern)
@@ -167,7 +197,7 @@ func say(log io.Writer, format string, args ...any) {
 	}
 }
 
-// run runs a command of the host; the error ends with the last line it said.
+// run runs a command of the host; the error ends with the last lines it said.
 func run(ctx context.Context, argv ...string) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.WaitDelay = 5 * time.Second
@@ -177,7 +207,7 @@ func run(ctx context.Context, argv ...string) error {
 	}
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		return fmt.Errorf("%s: %w: %s", argv[0], err, lines[len(lines)-1])
+		return fmt.Errorf("%s: %w: %s", argv[0], err, strings.Join(lines[max(0, len(lines)-15):], "\n"))
 	}
 	return nil
 }

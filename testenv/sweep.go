@@ -10,7 +10,8 @@ import (
 
 // Sweep removes every lab that nobody can use any more and says which: its
 // directory is gone, its Up was killed, or its switch is gone. A lab that
-// stands, or that another process is working on, is left alone.
+// stands, or that another process is working on, is left alone. Images that nobody used
+// for a week go as well.
 func Sweep() ([]string, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("removing labs needs root")
@@ -31,7 +32,7 @@ func Sweep() ([]string, error) {
 			errs = append(errs, fmt.Errorf("lab %s: %w", id, err))
 		}
 	}
-	return swept, errors.Join(errs...)
+	return swept, errors.Join(append(errs, pruneImages())...)
 }
 
 // labIDs lists the labs that the store knows.

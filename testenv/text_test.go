@@ -4,9 +4,12 @@ import (
 	"net"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
@@ -131,5 +134,27 @@ func TestHelloTellsTheClient(t *testing.T) {
 	hello(recorder, request)
 	if got := recorder.Body.String(); got != "outside\n192.168.56.21\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestPruneKeepsWhatIsUsed(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("PROVISION_LAB_CACHE", cache)
+	old := time.Now().Add(-8 * 24 * time.Hour)
+	for name, age := range map[string]time.Time{"used": time.Now(), "forgotten": old, "killed" + buildingSuffix: time.Now()} {
+		dir := filepath.Join(cache, name)
+		if err := os.MkdirAll(filepath.Join(dir, "etc"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(dir, age, age); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := pruneImages(); err != nil {
+		t.Fatal(err)
+	}
+	left, _ := filepath.Glob(filepath.Join(cache, "*"))
+	if diff := cmp.Diff([]string{filepath.Join(cache, "lock"), filepath.Join(cache, "used")}, left); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -4,6 +4,10 @@
 set -eu
 root=$1
 
+# All of Perl comes with usrmerge, whose place usr-is-merged has taken.
+chroot "$root" sh -ec '
+	dpkg-query -W -f "\${Package}\n" | grep -xE "usrmerge|perl|perl-modules.*|lib.*perl.*" | xargs -r dpkg --purge' >/dev/null
+
 # What a test machine never needs, and what would only make its boot slower.
 for unit in \
 	getty@.service console-getty.service container-getty@.service serial-getty@.service getty.target \

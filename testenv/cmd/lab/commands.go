@@ -146,7 +146,8 @@ func sweepCommand() *cobra.Command {
 		Use:   "sweep",
 		Short: "Remove what crashed labs left",
 		Long: `sweep removes every lab whose directory is gone, whose up was killed, or whose machines
-ended with a reboot of this host. It leaves labs alone that stand, and prints what it removed.`,
+ended with a reboot of this host. It leaves labs alone that stand, and prints what it removed. Root
+images that nobody used for a week go as well.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			swept, err := testenv.Sweep()
