@@ -29,13 +29,13 @@ bundle: ## dist/bundle-KUBERNETES-linux-ARCH.tar.zst (KUBERNETES=1.36.3, ARCH of
 prepare: ## what the lab needs of this machine
 	testenv/prepare.sh
 
-demo: ## everything from source, three lab machines, a cluster on them
+demo: prepare build bundle ## everything from source, three lab machines, a cluster on them
 	testenv/demo.sh
 
 test: ## all tests
 	testenv/test.sh
 
-bench: ## figures as JSON lines
+bench: prepare build bundle ## figures as JSON lines
 	testenv/bench.sh
 
 lint: ## gofmt and go vet
