@@ -36,7 +36,10 @@ const buildingSuffix = ".building"
 
 // excluded is left out of every package: nobody reads manuals on a test machine,
 // and each byte is copied once for each machine.
-var excluded = []string{"/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/i18n/*", "/usr/share/zoneinfo/*", "/usr/share/bash-completion/*", "/usr/share/lintian/*"}
+var excluded = []string{
+	"/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/i18n/*",
+	"/usr/share/zoneinfo/*", "/usr/share/bash-completion/*", "/usr/share/lintian/*",
+}
 
 // Cache is the folder of built images: PROVISION_LAB_CACHE, or
 // /var/cache/provision-lab.
