@@ -25,6 +25,7 @@ var commands = map[string]command{
 	"env":      env,
 	"get":      get,
 	"ls":       ls,
+	"refuse":   refuse,
 	"serve":    serve,
 	"sleep":    sleep,
 	"udp-echo": udpEcho,
