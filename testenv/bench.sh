@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures the main path on a lab of its own and prints one JSON object a line: {"name":...,"value":...,"unit":...}.
-# It judges nothing. BENCH_RUNS (default 3) whole rounds; quote medians, and ratios within one run.
+# A drill is one object with all its measures. It judges nothing. BENCH_RUNS (default 3) whole rounds; quote medians, and ratios within one run.
 # As root, after `make build bundle`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -67,7 +67,7 @@ for round in $(seq "$runs"); do
   sleep 30 # idle is what is measured next
   memory m1 master
   memory w1 worker
-  bin/provision verify "$file" --failover worker --yes --json 2>/dev/null | sed -n 's/^{"measure"/{"round":'"$round"',"measure"/p'
+  bin/provision verify "$file" --failover worker --yes --json 2>/dev/null | sed -n 's/^{"drill"/{"round":'"$round"',"drill"/p'
   timed down bin/provision down "$file" --yes
   timed lab-down bin/lab down --dir "$lab"
 done
