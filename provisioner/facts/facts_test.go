@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"io"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -117,5 +118,27 @@ func TestTheScriptAndTheParserAgree(t *testing.T) {
 	}
 	if skew := f.ClockSkew.Abs().Seconds(); skew > 5 {
 		t.Errorf("this machine's clock differs from itself by %v", f.ClockSkew)
+	}
+}
+
+func TestAnOddFileNameHidesNoOther(t *testing.T) {
+	if _, err := exec.LookPath("sha256sum"); err != nil {
+		t.Skip("no Linux userland: the script is for the machines, which have one")
+	}
+	dir := t.TempDir()
+	odd, plain := dir+"/it's", dir+"/plain"
+	for _, name := range []string{odd, plain} {
+		if err := os.WriteFile(name, nil, 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := Gather(t.Context(), here{}, Questions{Files: []string{odd, plain}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{odd, plain} {
+		if got := f.Files[name]; got.SHA256 == "" || got.Mode != 0o640 {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }

@@ -52,10 +52,10 @@ for dir in /opt/provision/*/; do
   tr ',{' '\n\n' <"$dir/manifest.json" | sed -n 's/.*"sha256": *"\([0-9a-f]\{64\}\)".*/bundle-sum \1/p'
 done
 for agent in /opt/provision/agent-*/agent; do [ -x "$agent" ] && echo "agent $agent" && agent_found=$agent; done
-sum() {
-  xargs -r sha256sum 2>/dev/null | sed -n 's/^\([0-9a-f]\{64\}\)  /file-sum \1 /p'
-}
-mode() { xargs -r stat -c 'file-mode %a %n' 2>/dev/null; }
+# A name with a line break in it is none of ours; xargs takes any other as it is, quotes and spaces included.
+each() { grep '^/' | tr '\n' '\0' | xargs -0 -r "$@" 2>/dev/null; }
+sum() { each sha256sum | sed -n 's/^\([0-9a-f]\{64\}\)  /file-sum \1 /p'; }
+mode() { each stat -c 'file-mode %a %n'; }
 ours() {
   find /etc/provision /var/lib/provision/stamps -type f 2>/dev/null
   find /etc/systemd/system -maxdepth 1 -type f -name 'provision*' 2>/dev/null
