@@ -45,7 +45,6 @@ func newLab(t *testing.T, flags ...string) *lab {
 		}
 	})
 	l.lab(append([]string{"up"}, flags...)...)
-	l.reachOutside()
 	return l
 }
 

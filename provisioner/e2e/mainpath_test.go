@@ -20,6 +20,7 @@ import (
 // lives it. Its parts need the ones before them.
 func TestMainPath(t *testing.T) {
 	l := newLab(t, "--masters", "1", "--workers", "2")
+	l.reachOutside()
 	machines := []string{"m1", "w1", "w2"}
 	before := map[string]string{}
 	for _, m := range machines {
