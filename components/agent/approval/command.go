@@ -79,10 +79,8 @@ func (d *daemon) round(ctx context.Context) error {
 	}
 	a := &approver{client: client, config: config, log: d.log, told: d.told}
 	defer func() { d.told = a.told }()
-	for ctx.Err() == nil {
-		if err := a.follow(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
+	if err := a.follow(ctx); err != nil && ctx.Err() == nil {
+		return err
 	}
 	return nil
 }

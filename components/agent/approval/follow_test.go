@@ -29,19 +29,41 @@ type api struct {
 	requests map[string]*certificatesv1.CertificateSigningRequest
 	watchers map[chan *certificatesv1.CertificateSigningRequest]bool
 	approved []string
-	refuse   int // this many approvals fail first
+	refuse   int           // this many approvals fail first
+	hasty    bool          // watches end as soon as they began
+	lists    int           // how often all requests were read
+	stop     chan struct{} // closed: watches end, which a server that closes waits for
 }
 
 const path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 
 func newAPI(t *testing.T) *api {
-	a := &api{requests: map[string]*certificatesv1.CertificateSigningRequest{}, watchers: map[chan *certificatesv1.CertificateSigningRequest]bool{}}
+	a := &api{
+		requests: map[string]*certificatesv1.CertificateSigningRequest{},
+		watchers: map[chan *certificatesv1.CertificateSigningRequest]bool{},
+		stop:     make(chan struct{}),
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+path, a.read)
 	mux.HandleFunc("PUT "+path+"/{name}/approval", a.approve)
 	a.Server = httptest.NewServer(mux)
-	t.Cleanup(func() { a.CloseClientConnections(); a.Close() })
+	t.Cleanup(func() { a.end(a.Server) })
 	return a
+}
+
+// end closes a server, also while the daemon connects to it again and again: a
+// watch that begins after the connections were closed would be waited for
+// without end.
+func (a *api) end(server *httptest.Server) {
+	a.mu.Lock()
+	select {
+	case <-a.stop:
+	default:
+		close(a.stop)
+	}
+	a.mu.Unlock()
+	server.CloseClientConnections()
+	server.Close()
 }
 
 func (a *api) add(csr *certificatesv1.CertificateSigningRequest) {
@@ -62,6 +84,7 @@ func (a *api) read(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("watch") == "" {
 		a.mu.Lock()
 		defer a.mu.Unlock()
+		a.lists++
 		list := certificatesv1.CertificateSigningRequestList{ListMeta: metav1.ListMeta{ResourceVersion: "7"}}
 		list.APIVersion, list.Kind = "certificates.k8s.io/v1", "CertificateSigningRequestList"
 		for _, csr := range a.requests {
@@ -76,9 +99,11 @@ func (a *api) read(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	defer func() { a.mu.Lock(); delete(a.watchers, watcher); a.mu.Unlock() }()
 	w.(http.Flusher).Flush()
-	for {
+	for !a.hasty {
 		select {
 		case <-r.Context().Done():
+			return
+		case <-a.stop:
 			return
 		case csr := <-watcher:
 			named := csr.DeepCopy()
@@ -256,6 +281,28 @@ func TestTheAPIMayComeLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Start()
-	defer func() { again.CloseClientConnections(); again.Close() }()
+	defer a.end(again)
 	eventually(t, "approved", func() bool { return a.names() == "one" })
+}
+
+func TestAServerThatEndsEveryWatchIsNotFlooded(t *testing.T) {
+	a := newAPI(t)
+	a.hasty = true
+	start(t, a, w1)
+	time.Sleep(200 * time.Millisecond)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	// One look for each wait of 10 ms, and some more for a clock that is late.
+	if a.lists == 0 || a.lists > 40 {
+		t.Errorf("read %d times within 200 ms", a.lists)
+	}
+}
+
+func TestMachinesThatStartTogetherAreNotKeptWaiting(t *testing.T) {
+	a := newAPI(t)
+	for i := range 40 {
+		a.add(kubelets(t, fmt.Sprintf("csr-%d", i)))
+	}
+	start(t, a, w1)
+	eventually(t, "all are approved", func() bool { return len(strings.Fields(a.names())) == 40 })
 }
