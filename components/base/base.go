@@ -13,7 +13,6 @@ import (
 	"provision/templates"
 )
 
-// Files outside our own folders, which facts must look at.
 const (
 	sysctlFile   = "/etc/sysctl.d/90-provision.conf"
 	modulesFile  = "/etc/modules-load.d/provision.conf"
@@ -22,11 +21,16 @@ const (
 	sliceFile    = components.Units + "/provision.slice"
 	targetFile   = components.Units + "/provision.target"
 	nodeFile     = components.Etc + "/node.json"
+
+	// targetLink is there while the target is started at boot.
+	targetLink = components.Units + "/multi-user.target.wants/provision.target"
+	// networkStamp names the files that the network managers were last told to read.
+	networkStamp = components.State + "/stamps/network"
 )
 
-// Paths are the files that base writes outside our own folders.
+// Paths are the files outside our own folders that facts must look at.
 func Paths() []string {
-	return []string{sysctlFile, modulesFile, networkdFile, managerFile, sliceFile, targetFile}
+	return []string{sysctlFile, modulesFile, networkdFile, managerFile, sliceFile, targetFile, targetLink}
 }
 
 // Modules are the kernel modules that facts are asked for. A machine that
@@ -63,18 +67,28 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	d := actions.NewDraft("base", f)
 	modules(d, f)
 	sysctls(d, f)
-	d.File(networkdFile, 0o644, templates.NetworkdNetwork(), "/etc/systemd/network")
-	d.File(managerFile, 0o644, templates.NetworkManagerConf(), "/etc/NetworkManager", "/etc/NetworkManager/conf.d")
-	if d.Written(networkdFile) || d.Written(managerFile) {
-		d.Add(ReloadNetwork{})
-	}
+	managers(d, f)
 	d.File(nodeFile, 0o644, node(c, m))
 	d.File(sliceFile, 0o644, templates.Slice())
 	d.File(targetFile, 0o644, templates.Target())
-	if d.Written(targetFile) {
+	// Asked of the machine, not of this draft: a run may have died after it wrote the file.
+	if _, enabled := f.Files[targetLink]; !enabled || d.Written(targetFile) {
 		d.Add(actions.Units{Of: "base", Enable: []string{"provision.target"}, Start: []string{"provision.target"}})
 	}
 	return d.Actions()
+}
+
+// managers keeps the network managers off our links. The stamp comes last, so
+// that a run which dies before they were told leaves that to the next.
+func managers(d *actions.Draft, f components.Facts) {
+	networkd, manager := templates.NetworkdNetwork(), templates.NetworkManagerConf()
+	d.File(networkdFile, 0o644, networkd, "/etc/systemd/network")
+	d.File(managerFile, 0o644, manager, "/etc/NetworkManager", "/etc/NetworkManager/conf.d")
+	stamp := []byte(components.Sum(networkd) + "\n" + components.Sum(manager) + "\n")
+	if f.Files[networkStamp].SHA256 != components.Sum(stamp) || d.Written(networkdFile) || d.Written(managerFile) {
+		d.Add(ReloadNetwork{})
+	}
+	d.File(networkStamp, 0o644, stamp)
 }
 
 func modules(d *actions.Draft, f components.Facts) {

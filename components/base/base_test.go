@@ -93,3 +93,33 @@ func TestReloadNetworkOnlyWhatRuns(t *testing.T) {
 		}
 	}
 }
+
+// TestARunThatDiedIsCompleted: what was written and not yet heeded is made good.
+func TestARunThatDiedIsCompleted(t *testing.T) {
+	c := componentstest.Cluster("m1")
+	m := c.Machines[0]
+	for _, before := range []string{"have systemd-networkd", "start provision.target"} {
+		site := componentstest.NewSite(c)
+		machine := site.Machines["m1"]
+		for _, action := range base.Actions(c, m, machine.Facts()) {
+			if strings.HasPrefix(action.String(), before) {
+				break
+			}
+			if err := action.Apply(t.Context(), machine, site); err != nil {
+				t.Fatal(err)
+			}
+		}
+		list := base.Actions(c, m, machine.Facts())
+		if got := words(list); !strings.Contains(got, before) {
+			t.Errorf("after a run that died before %q the next does\n%s", before, got)
+		}
+		for _, action := range list {
+			if err := action.Apply(t.Context(), machine, site); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if left := words(base.Actions(c, m, machine.Facts())); left != "" {
+			t.Errorf("then there is still to do:\n%s", left)
+		}
+	}
+}

@@ -46,6 +46,9 @@ func (m *Machine) systemctl(args []string) (code int, why string) {
 				return 1, "Failed to enable unit: Unit file " + name + " does not exist."
 			}
 			m.unit(name).enabled = true
+			if link := wants(name); link != "" {
+				m.files[link] = m.files[components.Units+"/"+name]
+			}
 			continue
 		}
 		if _, ok := m.loaded[name]; !ok {
@@ -137,12 +140,22 @@ func field(text, prefix string) string {
 	return ""
 }
 
+// wants is the link by which an enabled target is started at boot; "" for other
+// units, which a target of ours starts.
+func wants(name string) string {
+	if !strings.HasSuffix(name, ".target") {
+		return ""
+	}
+	return components.Units + "/multi-user.target.wants/" + name
+}
+
 // boot starts what is enabled, of a machine that was just switched on.
 func (m *Machine) boot() {
 	m.reload()
+	_, reached := m.files[wants("provision.target")]
 	for name, u := range m.units {
 		u.active, u.sum, u.file = "inactive", "", ""
-		if _, ok := m.loaded[name]; ok && u.enabled {
+		if _, ok := m.loaded[name]; ok && u.enabled && reached {
 			m.start(name)
 		}
 	}
