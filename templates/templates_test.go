@@ -170,3 +170,47 @@ func TestNoLowerOOM(t *testing.T) {
 		t.Error("containerd would lower scores")
 	}
 }
+
+// TestDataIsWaitedFor: what keeps its data below a folder that may be a disk of
+// its own does not start before the disk is there.
+func TestDataIsWaitedFor(t *testing.T) {
+	for name, folder := range map[string]string{
+		"etcd": "/var/lib/provision/etcd", "containerd": "/var/lib/provision/containerd",
+		"overlay": "/var/lib/provision/overlay", "kubelet": "/var/lib/kubelet",
+	} {
+		if !strings.Contains(string(rendered[name+".service"]), "\nRequiresMountsFor="+folder+"\n") {
+			t.Errorf("%s.service does not wait for %s", name, folder)
+		}
+	}
+}
+
+// TestSecretsAreAudited: the first rule that fits decides, and later ones leave
+// out what machines read.
+func TestSecretsAreAudited(t *testing.T) {
+	var policy struct {
+		Rules []struct {
+			Level     string
+			Resources []struct{ Resources []string }
+		}
+	}
+	if err := yaml.Unmarshal(rendered["audit.yaml"], &policy); err != nil {
+		t.Fatal(err)
+	}
+	first := policy.Rules[0]
+	if first.Level != "Metadata" || len(first.Resources) != 1 || !slices.Contains(first.Resources[0].Resources, "secrets") {
+		t.Errorf("the first rule is %+v", first)
+	}
+}
+
+// TestDNSGivesWay: one machine alone must do for CoreDNS.
+func TestDNSGivesWay(t *testing.T) {
+	text := string(rendered["coredns.yaml"])
+	for _, want := range []string{"operator: DoesNotExist", "podAntiAffinity:", "whenUnsatisfiable: ScheduleAnyway"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("coredns.yaml lacks %q", want)
+		}
+	}
+	if strings.Contains(text, "requiredDuringScheduling") || strings.Contains(text, "DoNotSchedule") {
+		t.Error("coredns.yaml insists")
+	}
+}
