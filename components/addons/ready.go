@@ -34,24 +34,32 @@ func (WaitReady) Touches() []components.Touch { return nil }
 func (a WaitReady) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	api, err := site.API(ctx)
-	if err != nil {
-		return err
-	}
+	began := time.Now()
+	var last error // what was wrong, not that time was up
 	for {
-		missing, err := a.missing(ctx, api)
+		missing, err := a.look(ctx, site)
 		if err == nil && len(missing) == 0 {
 			return nil
 		}
+		if err == nil {
+			last = fmt.Errorf("%s not ready after %s", strings.Join(missing, ", "), time.Since(began).Round(time.Second))
+		} else if ctx.Err() == nil || last == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			if err == nil {
-				err = fmt.Errorf("%s not ready after %s", strings.Join(missing, ", "), readyWithin)
-			}
-			return err
+			return last
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+func (a WaitReady) look(ctx context.Context, site components.Site) ([]string, error) {
+	api, err := site.API(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.missing(ctx, api)
 }
 
 // missing names what is not ready yet.
