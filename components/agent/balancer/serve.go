@@ -15,25 +15,29 @@ import (
 const (
 	parkFor   = 10 * time.Second // how long a connection waits for a server
 	maxParked = 512
-	maxLinks  = 8192
-	dialFor   = time.Second
+	// maxLinks is of one listener. Pods have theirs, so that one that opens all it can
+	// takes nothing from kubelet. A connection may hold 6 descriptors (2 sockets and 2
+	// pipes to splice through), and the unit allows 65536.
+	maxLinks = 4096
+	dialFor  = time.Second
 )
 
 // proxy carries connections to the pool's servers.
 type proxy struct {
-	pool    *pool
-	parkFor time.Duration
-	parking chan struct{} // one element for each parked connection
-	links   chan struct{} // one for each connection at all
+	pool     *pool
+	parkFor  time.Duration
+	maxLinks int           // of each listener
+	parking  chan struct{} // one element for each parked connection
 }
 
 func newProxy(pool *pool) *proxy {
-	return &proxy{pool: pool, parkFor: parkFor, parking: make(chan struct{}, maxParked), links: make(chan struct{}, maxLinks)}
+	return &proxy{pool: pool, parkFor: parkFor, maxLinks: maxLinks, parking: make(chan struct{}, maxParked)}
 }
 
 // serve accepts connections until the listener is closed; those it accepted go
 // on until the context ends.
 func (p *proxy) serve(ctx context.Context, listener *net.TCPListener) error {
+	links := make(chan struct{}, p.maxLinks)
 	for {
 		client, err := listener.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) {
@@ -48,9 +52,9 @@ func (p *proxy) serve(ctx context.Context, listener *net.TCPListener) error {
 			continue
 		}
 		select {
-		case p.links <- struct{}{}:
+		case links <- struct{}{}:
 			go func() {
-				defer func() { <-p.links }()
+				defer func() { <-links }()
 				p.handle(ctx, client)
 			}()
 		default:

@@ -1,8 +1,11 @@
 package balancer
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -266,4 +269,40 @@ func TestStoppingEndsConnections(t *testing.T) {
 		t.Errorf("stopped after %v: %v", time.Since(began), err)
 	}
 	client.ends(t)
+}
+
+func TestAListenersClientsTakeNothingFromAnothers(t *testing.T) {
+	p := newProxy(newPool(slog.New(slog.DiscardHandler)))
+	p.maxLinks = 1
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var addresses []string
+	for range 2 {
+		listener, err := listen(ctx, netip.MustParseAddrPort("127.0.0.1:0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		go p.serve(ctx, listener)
+		addresses = append(addresses, listener.Addr().String())
+	}
+	// open says how a connection ends that nobody answers.
+	open := func(address string) error {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(200 * time.Millisecond))
+		_, err = conn.Read(make([]byte, 1))
+		return err
+	}
+	for _, one := range []struct {
+		address string
+		want    error
+	}{{addresses[0], os.ErrDeadlineExceeded}, {addresses[0], io.EOF}, {addresses[1], os.ErrDeadlineExceeded}} {
+		if err := open(one.address); !errors.Is(err, one.want) {
+			t.Errorf("%s: %v, want %v", one.address, err, one.want)
+		}
+	}
 }
