@@ -52,7 +52,10 @@ func (d *Device) Sync(key overlay.PrivateKey, want overlay.Device) ([]overlay.De
 		}
 		return nil
 	})
-	return peers, err
+	if err != nil {
+		return nil, err // an exchange that was given up on may still be writing peers
+	}
+	return peers, nil
 }
 
 // exchange runs one exchange with the device, and gives up on it after a while.
