@@ -3,7 +3,9 @@ package agent
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
+	"path/filepath"
 
 	"provision/overlay"
 	"provision/overlay/host"
@@ -11,14 +13,21 @@ import (
 	"provision/overlay/state"
 )
 
+// sockets is where the userspace daemon's is, by wg's convention.
+const sockets = "/run/wireguard"
+
 // Remove takes away what the agent and the userspace daemon made on a machine:
-// routes, wg0, bridge0, the nftables table, the CNI file, and kernel parameters
+// routes, wg0 and its socket, bridge0, the nftables table, the CNI file, and kernel parameters
 // that still hold what we wrote. Both must have been stopped. It says what it
 // took, and leaves what is not ours; the folders are the caller's.
 func Remove(config overlay.Config) (removed []string, err error) {
 	removed, err = host.Remove()
 	errs := []error{err}
 
+	if _, err := net.InterfaceByName(overlay.Tunnel); err != nil { // otherwise it is somebody else's wg0
+		gone, err := removeSocket(sockets)
+		removed, errs = append(removed, gone...), append(errs, err)
+	}
 	if gone, err := rules.Remove(); err != nil {
 		errs = append(errs, err)
 	} else if gone {
@@ -36,4 +45,21 @@ func Remove(config overlay.Config) (removed []string, err error) {
 	restored, err := host.RestoreSysctls(overlay.Desired(config, overlay.Mesh{}, 0).Sysctls, before)
 	errs = append(errs, err)
 	return append(removed, restored...), errors.Join(errs...)
+}
+
+// removeSocket removes what a userspace daemon that was killed left behind, and
+// leaves the socket of one that lives.
+func removeSocket(dir string) (removed []string, err error) {
+	name := filepath.Join(dir, overlay.Tunnel+".sock")
+	if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if conn, err := net.Dial("unix", name); err == nil {
+		return nil, conn.Close()
+	}
+	if err := os.Remove(name); err != nil {
+		return nil, err
+	}
+	os.Remove(dir) // unless somebody uses it
+	return []string{"file " + name}, nil
 }
