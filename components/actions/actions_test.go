@@ -115,6 +115,7 @@ func TestStart(t *testing.T) {
 		{"old", components.UnitFact{Active: "active", Enabled: true, Stale: true}, false, []string{"restart kubelet"}},
 		{"changed", components.UnitFact{Active: "active", Enabled: true}, true, []string{"restart kubelet"}},
 		{"on its way", components.UnitFact{Active: "activating", Enabled: true}, false, nil},
+		{"on its way with an old file", components.UnitFact{Active: "activating", Enabled: true, Stale: true}, false, []string{"restart kubelet"}},
 		{"failed", components.UnitFact{Active: "failed", Enabled: true}, false, []string{"start kubelet"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -138,5 +139,24 @@ func TestStart(t *testing.T) {
 				t.Errorf("Starts is %v", d.Starts(unit))
 			}
 		})
+	}
+}
+
+func TestStop(t *testing.T) {
+	for _, c := range []struct {
+		fact components.UnitFact
+		want []string
+	}{
+		{components.UnitFact{}, nil},
+		{components.UnitFact{Active: "failed"}, nil},
+		{components.UnitFact{Active: "active", Enabled: true}, []string{"stop kubelet"}},
+		{components.UnitFact{Active: "activating"}, []string{"stop kubelet"}},
+		{components.UnitFact{Active: "inactive", Enabled: true}, []string{"stop kubelet"}},
+	} {
+		d := NewDraft("kubelet", components.Facts{Units: map[string]components.UnitFact{"provision-kubelet.service": c.fact}})
+		d.Stop("provision-kubelet.service")
+		if got := list(d); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: got %q, want %q", c.fact, got, c.want)
+		}
 	}
 }

@@ -52,7 +52,8 @@ func (m *Machine) Facts() components.Facts {
 		onDisk := field(string(m.files[components.Units+"/"+name].content), "Environment=PROVISION_SUM=")
 		f.Units[name] = components.UnitFact{
 			Active: u.active, Enabled: u.enabled,
-			Stale: u.active == "active" && u.sum != onDisk,
+			Stale: u.active == "active" && u.sum != onDisk ||
+				u.active == "activating" && m.loaded[name] != string(m.files[components.Units+"/"+name].content),
 		}
 	}
 	f.Certificates = maps.Clone(m.certs)

@@ -68,12 +68,15 @@ set -f
 units=$(ls /etc/systemd/system 2>/dev/null | grep '^provision-.*\.service$')
 if [ -n "$units" ]; then
   # A unit's file and its process both carry PROVISION_SUM, the sum of all that the process was to read.
-  systemctl show -p Id,ActiveState,UnitFileState,MainPID $units 2>/dev/null | awk -F= '
-    function out() { if (id != "") print id, active, (enabled == "" ? "-" : enabled), pid; id = "" }
+  # One that has no process, since it fails again and again, is old where systemd has not read its file again.
+  systemctl show -p Id,ActiveState,UnitFileState,MainPID,NeedDaemonReload $units 2>/dev/null | awk -F= '
+    function out() { if (id != "") print id, active, (enabled == "" ? "-" : enabled), pid, reload; id = "" }
     $1 == "Id" {id = $2} $1 == "ActiveState" {active = $2} $1 == "UnitFileState" {enabled = $2} $1 == "MainPID" {pid = $2}
+    $1 == "NeedDaemonReload" {reload = $2}
     $0 == "" {out()} END {out()}' |
-  while read -r id active enabled pid; do
-    runs=; [ "$pid" != 0 ] && runs=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^PROVISION_SUM=//p' | head -n 1)
+  while read -r id active enabled pid reload; do
+    runs=; [ "$reload" = yes ] && runs=unread
+    [ "$pid" != 0 ] && runs=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^PROVISION_SUM=//p' | head -n 1)
     wants=$(sed -n 's/^Environment=PROVISION_SUM=//p' "/etc/systemd/system/$id" 2>/dev/null | head -n 1)
     echo "unit $id $active $enabled ${runs:--} ${wants:--}"
   done
