@@ -89,6 +89,19 @@ func (d *Draft) Start(wait bool, units ...string) {
 	}
 }
 
+// Stop wants units neither running nor started at boot.
+func (d *Draft) Stop(units ...string) {
+	action := Disable{Of: d.of}
+	for _, unit := range units {
+		if have := d.facts.Units[unit]; have.Enabled || running(have) {
+			action.Units = append(action.Units, unit)
+		}
+	}
+	if len(action.Units) > 0 {
+		d.Add(action)
+	}
+}
+
 // Starts says that one of the units will be started or restarted.
 func (d *Draft) Starts(units ...string) bool {
 	return slices.ContainsFunc(d.actions, func(action components.Action) bool {

@@ -175,6 +175,22 @@ func TestUpgradeLeavesTheAgentRunning(t *testing.T) {
 	converge(t, c, site)
 }
 
+// TestAKernelThatGotWireGuard shows that the process which stood in for it ends.
+func TestAKernelThatGotWireGuard(t *testing.T) {
+	c := Cluster("m1", "w1")
+	site := NewSite(c)
+	converge(t, c, site)
+	site.Machines["w1"].Loadable["wireguard"] = true
+	if plan := text(plan(c, site)); !strings.Contains(plan, "w1: network: stop wireguard\n") {
+		t.Errorf("the process goes on:\n%s", plan)
+	}
+	converge(t, c, site)
+	site.Machines["w1"].Reboot()
+	if slices.Contains(site.Machines["w1"].Running(), "provision-wireguard.service") {
+		t.Error("the process comes back with the next boot")
+	}
+}
+
 func TestRebootNeedsNoRun(t *testing.T) {
 	c := Cluster("m1", "w1")
 	site := NewSite(c)

@@ -21,8 +21,11 @@ type unit struct {
 func (m *Machine) systemctl(args []string) (code int, why string) {
 	var verb string
 	var names []string
+	now := false
 	for _, arg := range args {
 		switch {
+		case arg == "--now":
+			now = true
 		case strings.HasPrefix(arg, "-"):
 		case verb == "":
 			verb = arg
@@ -66,6 +69,9 @@ func (m *Machine) systemctl(args []string) (code int, why string) {
 			u.active = "inactive"
 		case "disable":
 			u.enabled = false
+			if now {
+				u.active = "inactive"
+			}
 		default:
 			return 64, "Unknown command verb " + verb + "."
 		}

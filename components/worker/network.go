@@ -35,6 +35,9 @@ func Network(c components.Cluster, m components.MachineSpec, f components.Facts)
 	}, overlayFile)
 	if Userspace(c, f) {
 		units = slices.Insert(units, 1, wireguard)
+	} else {
+		// A kernel that has WireGuard by now: the process would end at once, and be started again for ever.
+		n.Stop(wireguard)
 	}
 	n.Start(false, units...)
 	return n.Actions()
