@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	sysctlFile   = "/etc/sysctl.d/90-provision.conf"
+	// The last file that says something wins: after 99-sysctl.conf, which is a person's /etc/sysctl.conf.
+	sysctlFile   = "/etc/sysctl.d/99-zz-provision.conf"
 	modulesFile  = "/etc/modules-load.d/provision.conf"
 	networkdFile = "/etc/systemd/network/05-provision.network"
 	managerFile  = "/etc/NetworkManager/conf.d/90-provision.conf"

@@ -1,6 +1,7 @@
 package base_test
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,16 @@ func TestARunThatDiedIsCompleted(t *testing.T) {
 		}
 		if left := words(base.Actions(c, m, machine.Facts())); left != "" {
 			t.Errorf("then there is still to do:\n%s", left)
+		}
+	}
+}
+
+// TestOurSysctlsWin: systemd reads the files at boot by their base names, and
+// kubelet does not start on a machine where another's came last.
+func TestOurSysctlsWin(t *testing.T) {
+	for _, name := range base.Paths() {
+		if strings.HasPrefix(name, "/etc/sysctl.d/") && path.Base(name) <= "99-sysctl.conf" {
+			t.Errorf("%s is read before 99-sysctl.conf", name)
 		}
 	}
 }

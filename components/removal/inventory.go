@@ -11,7 +11,7 @@ func Inventory() List {
 			Tables:    []Table{{Family: "inet", Name: "provision-overlay"}},
 			Addresses: []Address{{Link: "lo", Prefix: components.NodeAPI.String() + "/32"}},
 			Files: []File{
-				{Path: "/etc/sysctl.d/90-provision.conf"},
+				{Path: "/etc/sysctl.d/99-zz-provision.conf"},
 				{Path: "/etc/modules-load.d/provision.conf"},
 				{Path: "/etc/systemd/network/05-provision.network"},
 				{Path: "/etc/NetworkManager/conf.d/90-provision.conf"},
