@@ -48,10 +48,10 @@ var contents = []struct {
 	}},
 	{"machines", []parts{
 		{"authorities", []part{authorities}},
-		{"machines", []part{everywhere(base.Actions), identities, bundle, everywhere(runtime.Actions)}},
+		{"machines", []part{everywhere(base.Actions), identities, bundle}},
 	}},
 	{"cluster", []parts{
-		{"control plane", []part{everywhere(etcd.Actions), everywhere(worker.Network), everywhere(master.Actions)}},
+		{"control plane", []part{everywhere(etcd.Actions), everywhere(worker.Network), everywhere(master.Actions), everywhere(runtime.Actions)}},
 		{"access", []part{access}},
 		{"nodes", []part{labels}},
 		{"kubelets", []part{everywhere(worker.Actions), inventory}},
@@ -107,7 +107,7 @@ func (w world) jobs(of []part) []Job {
 		for _, part := range of {
 			job.Actions = append(job.Actions, part(w, m, f)...)
 		}
-		job.Actions = together(job.Actions)
+		job.Actions = waitLast(together(job.Actions))
 		if len(job.Actions) > 0 {
 			jobs = append(jobs, job)
 		}

@@ -35,3 +35,13 @@ func together(all []components.Action) []components.Action {
 	}
 	return slices.Concat(rest(all[:last]), []components.Action{merged}, rest(all[last:]))
 }
+
+// waitLast moves the wait for the API server behind what can be done meanwhile.
+func waitLast(all []components.Action) []components.Action {
+	waits := func(action components.Action) bool {
+		_, is := action.(actions.WaitAPI)
+		return is
+	}
+	work := slices.DeleteFunc(slices.Clone(all), waits)
+	return append(work, slices.DeleteFunc(slices.Clone(all), func(a components.Action) bool { return !waits(a) })...)
+}

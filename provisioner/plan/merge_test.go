@@ -27,3 +27,13 @@ func TestUnitsOfAJobStartTogether(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestWhatCanBeDoneMeanwhileComesBeforeTheWait(t *testing.T) {
+	file := actions.File{Of: "x", Path: "/etc/x"}
+	start := actions.Units{Of: "containerd", Start: []string{"containerd"}, Wait: true}
+	wait := actions.WaitAPI{Of: "master"}
+	got := waitLast([]components.Action{file, wait, start, file})
+	if diff := cmp.Diff([]components.Action{file, start, file, wait}, got); diff != "" {
+		t.Error(diff)
+	}
+}
