@@ -105,6 +105,17 @@ func pad(text string, width int) string {
 	return text + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text)))
 }
 
+// Say prints an error's lines to standard error, the first after a word of what
+// it is. What a machine said in it reaches the terminal as text alone.
+func (p *Printer) Say(word string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
+		fmt.Fprintf(p.err, "%s%s\n", word, clean(line))
+		word = ""
+	}
+}
+
 // Document prints one JSON document to standard output.
 func (p *Printer) Document(value any) error {
 	p.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -267,5 +268,13 @@ func TestTook(t *testing.T) {
 		if got := took(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}
+	}
+}
+
+func TestWhatAMachineSaidIsTextAlone(t *testing.T) {
+	var stderr bytes.Buffer
+	New(io.Discard, &stderr, false).Say("error: ", errors.Join(errors.New("w1: \x1b[2Jgone"), errors.New("w2: ok\rm1")))
+	if got, want := stderr.String(), "error: w1: ?[2Jgone\nw2: ok?m1\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
