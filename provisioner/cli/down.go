@@ -50,30 +50,32 @@ func (a *app) down(ctx context.Context, path string, yes bool) error {
 	}
 	defer s.close()
 	found, err := s.look(ctx)
-	if err != nil {
+	if err := errors.Join(err, s.strangers()); err != nil {
 		return err
 	}
 	told := &reports{all: map[string]removal.Report{}}
 	p := plan.Down(s.cluster, found, told.told)
 	printer := a.printer()
 	if p.Empty() {
-		printer.NothingThere(len(s.clients))
-		return s.leftOut()
+		return errors.Join(printer.NothingThere(s.reached()), s.leftOut())
 	}
 	if !a.json {
 		if err := printer.Plan(p); err != nil {
 			return err
 		}
+		if left := s.leftOut(); left != nil {
+			printer.Say("warning: ", left)
+		}
 		if !yes {
-			if err := a.agree("Take all this away, with the cluster's data? " + strings.Join(p.Machines(), ", ")); err != nil {
+			if err := a.agree(ctx, "Take all this away, with the cluster's data? "+strings.Join(p.Machines(), ", ")); err != nil {
 				return err
 			}
 		}
 	}
 	observer, finish := printer.Progress(p)
 	env := s.env("down", observer)
-	env.Replan = func(ctx context.Context) (plan.Plan, error) {
-		found, err := s.look(ctx)
+	env.Replan = func(ctx context.Context, failed []string) (plan.Plan, error) {
+		found, err := s.lookAgain(ctx, failed)
 		return plan.Down(s.cluster, found, told.told), err
 	}
 	err = run.Apply(ctx, p, env)

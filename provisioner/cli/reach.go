@@ -27,15 +27,11 @@ you keep the key that opens the machines.
 The API server must be reachable from here at the master's address. Where it is not,
 'provision kubectl' goes through SSH.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.open(cmd.Context(), args[0])
+			s, client, err := a.openAPI(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			client, err := s.api(cmd.Context())
-			if err != nil {
-				return err
-			}
 			server := "https://" + net.JoinHostPort(s.cluster.Masters()[0].Address.String(), strconv.Itoa(components.PortAPI))
 			text, err := client.Kubeconfig(s.cluster.Name, server)
 			if err != nil {
@@ -85,15 +81,11 @@ Your own kubeconfig is not read.
     provision kubectl cluster.hcl -- apply -f site.yaml
     provision kubectl cluster.hcl -- exec -it web-0 -- sh`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.open(cmd.Context(), args[0])
+			s, client, err := a.openAPI(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			client, err := s.api(cmd.Context())
-			if err != nil {
-				return err
-			}
 			if code := kube.Kubectl(cmd.Context(), client, args[1:], a.stdin, a.stdout, a.stderr); code != 0 {
 				return status(code)
 			}

@@ -113,11 +113,11 @@ func (a *app) exit(err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &wrong):
-		fmt.Fprintf(a.stderr, "error: %v\n", err)
+		a.printer().Say("error: ", err)
 		fmt.Fprintln(a.stderr, "Run 'provision --help' for the commands.")
 		return exitMisuse
 	default:
-		fmt.Fprintf(a.stderr, "error: %v\n", err)
+		a.printer().Say("error: ", err)
 		return exitFailed
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"provision/components"
 	"provision/provisioner/bundle"
@@ -41,10 +44,10 @@ func (a *app) load(path string) (*config.File, error) {
 type session struct {
 	app     *app
 	file    *config.File
-	bundle  *bundle.Bundle
+	bundle  *bundle.Bundle // nil where only the API is wanted
 	cluster components.Cluster
 	clients map[string]*ssh.Client
-	unreach map[string]error // why a machine has no client
+	unreach map[string]error // why a machine does not answer
 
 	mu   sync.Mutex
 	kube *kube.Client
@@ -70,8 +73,28 @@ func (a *app) open(ctx context.Context, path string) (*session, error) {
 		cluster: plan.Wanted(file, b.Components(), b.Manifest().Kubernetes),
 		clients: map[string]*ssh.Client{}, unreach: map[string]error{},
 	}
-	s.connect(ctx)
+	s.connect(ctx, file.Machines)
 	return s, nil
+}
+
+// openAPI connects to the masters alone, without a bundle, and returns a client
+// of the API server: a dead worker keeps nobody from asking about it.
+func (a *app) openAPI(ctx context.Context, path string) (*session, *kube.Client, error) {
+	file, err := a.load(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &session{
+		app: a, file: file, cluster: plan.Wanted(file, components.Bundle{}, file.Cluster.Version),
+		clients: map[string]*ssh.Client{}, unreach: map[string]error{},
+	}
+	s.connect(ctx, slices.DeleteFunc(slices.Clone(file.Machines), func(m config.Machine) bool { return m.Role != config.Master }))
+	client, err := s.api(ctx)
+	if err != nil {
+		s.close()
+		return nil, nil, err
+	}
+	return s, client, nil
 }
 
 // bundleDirs are the places where a bundle is looked for, in order.
@@ -90,12 +113,12 @@ func (a *app) bundleDirs() []string {
 	return dirs
 }
 
-// connect dials every machine at once.
-func (s *session) connect(ctx context.Context) {
+// connect dials machines, all at once.
+func (s *session) connect(ctx context.Context, machines []config.Machine) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	dialer := s.app.dialer()
-	for _, m := range s.file.Machines {
+	for _, m := range machines {
 		all.Go(func() {
 			client, err := dialer.Dial(ctx, target(m))
 			mu.Lock()
@@ -104,7 +127,9 @@ func (s *session) connect(ctx context.Context) {
 				s.unreach[m.Name] = err
 				return
 			}
-			client.UseAgent(s.cluster.Agent())
+			if s.bundle != nil {
+				client.UseAgent(s.cluster.Agent())
+			}
 			s.clients[m.Name] = client
 		})
 	}
@@ -120,7 +145,9 @@ func (s *session) close() {
 	for _, client := range s.clients {
 		client.Close()
 	}
-	s.bundle.Close()
+	if s.bundle != nil {
+		s.bundle.Close()
+	}
 }
 
 // machine returns the connection to a machine.
@@ -134,20 +161,25 @@ func (s *session) machine(name string) (*ssh.Client, error) {
 	return nil, fmt.Errorf("%s: no machine of that name in %s", name, s.file.Path)
 }
 
-// look gathers the facts of every machine that answers, and of the cluster.
+// look gathers the facts of every machine that answers, and of the cluster. A
+// machine that does not is left out from then on: see session.unreach. The error
+// is ctx's.
 func (s *session) look(ctx context.Context) (plan.Facts, error) {
 	ask := plan.Questions(s.cluster)
 	found := plan.Facts{Machines: map[string]components.Facts{}}
+	lost := map[string]error{}
 	var all sync.WaitGroup
 	var mu sync.Mutex
-	var errs []error
 	for name, client := range s.clients {
+		if s.unreach[name] != nil {
+			continue
+		}
 		all.Go(func() {
 			f, err := facts.Gather(ctx, client, ask)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+				lost[name] = err
 				return
 			}
 			found.Machines[name] = f
@@ -155,20 +187,62 @@ func (s *session) look(ctx context.Context) (plan.Facts, error) {
 	}
 	all.Go(func() { found.Cluster = s.lookAtCluster(ctx) })
 	all.Wait()
-	return found, errors.Join(errs...)
+	if ctx.Err() != nil {
+		return found, context.Cause(ctx)
+	}
+	maps.Copy(s.unreach, lost)
+	return found, nil
 }
+
+// lookAgain looks in the middle of a run: without the machines that failed, and
+// only while every master answers.
+func (s *session) lookAgain(ctx context.Context, failed []string) (plan.Facts, error) {
+	found, err := s.look(ctx)
+	for _, name := range failed {
+		delete(found.Machines, name)
+	}
+	return found, errors.Join(err, s.lostMasters())
+}
+
+// lostMasters says which masters do not answer, and why.
+func (s *session) lostMasters() error {
+	var errs []error
+	for _, m := range s.cluster.Masters() {
+		if err, lost := s.unreach[m.Name]; lost {
+			errs = append(errs, fmt.Errorf("%s: %w", m.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// apiPatience bounds how long a look waits for an API server: one whose etcd is
+// gone takes requests and keeps silent.
+const apiPatience = 20 * time.Second
 
 // lookAtCluster asks the API, where a master that we set up answers.
 func (s *session) lookAtCluster(ctx context.Context) components.ClusterFacts {
+	ctx, cancel := context.WithTimeout(ctx, apiPatience)
+	defer cancel()
 	client, err := s.api(ctx)
 	if err != nil {
 		return components.ClusterFacts{Problem: err.Error()}
 	}
 	found, err := client.Facts(ctx)
 	if err != nil {
+		s.forget(client)
 		return components.ClusterFacts{Problem: err.Error()}
 	}
 	return found
+}
+
+// forget drops a client that had no answer: the next one is of a master that has.
+func (s *session) forget(client *kube.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kube == client {
+		s.kube = nil
+	}
+	client.Close()
 }
 
 // api returns the one client of the API server, connected when first asked for.
@@ -183,6 +257,9 @@ func (s *session) api(ctx context.Context) (*kube.Client, error) {
 		if client, ok := s.clients[m.Name]; ok {
 			endpoints = append(endpoints, kube.Endpoint{Master: client, Address: m.Address})
 		}
+	}
+	if len(endpoints) == 0 {
+		return nil, s.lostMasters()
 	}
 	client, err := kube.Connect(ctx, endpoints)
 	if err != nil {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"provision/components"
@@ -31,7 +30,7 @@ func (s site) API(ctx context.Context) (components.API, error) {
 	if s.kube != nil {
 		return s.kube, nil
 	}
-	err := fmt.Errorf("no master can be reached")
+	err := s.lostMasters()
 	for _, m := range s.cluster.Masters() {
 		client, ok := s.clients[m.Name]
 		if !ok {

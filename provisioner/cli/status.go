@@ -2,7 +2,7 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -70,7 +70,7 @@ func (a *app) status(ctx context.Context, path string) error {
 	} else {
 		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "CERTIFICATES UNTIL", "STATE"}, cells)
 		if !found.Cluster.Reachable {
-			fmt.Fprintf(a.stderr, "the API server does not answer: %s\n", found.Cluster.Problem)
+			a.printer().Say("the API server does not answer: ", errors.New(found.Cluster.Problem))
 		}
 	}
 	if err == nil && !healthy {

@@ -16,6 +16,7 @@ import (
 	"provision/components"
 	"provision/provisioner/plan"
 	"provision/provisioner/run"
+	"provision/provisioner/ssh"
 	"provision/provisioner/view"
 )
 
@@ -33,8 +34,8 @@ Exit status: 0 nothing to do, 2 there are changes, 1 something is wrong.`,
 				return err
 			}
 			defer s.close()
-			if err := a.printer().Plan(p); err != nil {
-				return err
+			if err := errors.Join(a.printer().Plan(p), s.leftOut()); err != nil {
+				return err // a machine that was not looked at may need anything
 			}
 			if !p.Empty() {
 				return status(exitPending)
@@ -55,7 +56,8 @@ func (a *app) upCommand() *cobra.Command {
 is left alone, so running it again is how to go on after an interruption and how to
 repair what drifted.
 
-Ctrl-C stops after the action at hand; run the same command to go on.`,
+Ctrl-C stops after the action at hand, which has ten seconds to end; run the same
+command to go on.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.up(cmd.Context(), args[0], yes) },
 	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -81,17 +83,24 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Plan, er
 }
 
 // refuse says what stands in the way before anything is changed: a master that
-// cannot be reached, or a machine that cannot serve.
+// cannot be reached, a machine that may be another's, or one that cannot serve.
 func (s *session) refuse(found plan.Facts) error {
-	var errs []error
-	for _, m := range s.cluster.Machines {
-		err, lost := s.unreach[m.Name]
-		if lost && m.Role == components.Master {
-			errs = append(errs, fmt.Errorf("%s: %w", m.Name, err))
-		}
-	}
+	errs := []error{s.lostMasters(), s.strangers()}
 	for _, problem := range plan.Preflight(s.cluster, found) {
 		errs = append(errs, problem)
+	}
+	return errors.Join(errs...)
+}
+
+// strangers are workers that show another host key than the known one. They are
+// not left out as one that is off is: somebody may be listening.
+func (s *session) strangers() error {
+	var errs []error
+	for _, m := range s.cluster.Machines {
+		var key *ssh.HostKeyError
+		if err := s.unreach[m.Name]; m.Role == components.Worker && errors.As(err, &key) {
+			errs = append(errs, fmt.Errorf("%s: %w", m.Name, err))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -116,15 +125,17 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 	defer s.close()
 	printer := a.printer()
 	if p.Empty() {
-		printer.NoChanges(len(s.clients))
-		return s.leftOut()
+		return errors.Join(printer.NoChanges(s.reached()), s.leftOut())
 	}
 	if !a.json {
 		if err := printer.Plan(p); err != nil {
 			return err
 		}
+		if left := s.leftOut(); left != nil {
+			printer.Say("warning: ", left)
+		}
 		if !yes {
-			if err := a.agree("Do this?"); err != nil {
+			if err := a.agree(ctx, "Do this?"); err != nil {
 				return err
 			}
 		}
@@ -132,11 +143,11 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 	observer, finish := printer.Progress(p)
 	err = run.Apply(ctx, p, s.env("up", observer))
 	finish(err)
-	if err != nil {
-		return errors.Join(err, s.leftOut())
-	}
-	return s.leftOut()
+	return errors.Join(err, s.leftOut())
 }
+
+// reached is how many machines answer.
+func (s *session) reached() int { return len(s.cluster.Machines) - len(s.unreach) }
 
 // env is what a run of this session works with.
 func (s *session) env(reason string, observer run.Observer) run.Env {
@@ -152,8 +163,8 @@ func (s *session) env(reason string, observer run.Observer) run.Env {
 		Owner:    owner(),
 		Reason:   reason,
 		Observer: observer,
-		Replan: func(ctx context.Context) (plan.Plan, error) {
-			found, err := s.look(ctx)
+		Replan: func(ctx context.Context, failed []string) (plan.Plan, error) {
+			found, err := s.lookAgain(ctx, failed)
 			if err != nil {
 				return plan.Plan{}, err
 			}
@@ -177,17 +188,26 @@ func owner() string {
 
 // agree asks on the terminal. Without one nothing can be asked, and so nothing
 // is agreed.
-func (a *app) agree(question string) error {
+func (a *app) agree(ctx context.Context, question string) error {
 	in, ok := a.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return misuse{errors.New("standard input is no terminal to ask on; --yes goes on without asking")}
 	}
 	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil || !strings.EqualFold(strings.TrimSpace(line), "y") {
-		return errors.New("not agreed; nothing was changed")
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(in).ReadString('\n') // an end of input is no yes
+		answer <- strings.TrimSpace(line)
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.stderr)
+	case line := <-answer:
+		if strings.EqualFold(line, "y") {
+			return nil
+		}
 	}
-	return nil
+	return errors.New("not agreed; nothing was changed")
 }
 
 func (a *app) printer() *view.Printer {

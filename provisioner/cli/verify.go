@@ -35,7 +35,7 @@ until the machine is known to be dead, its endpoints are gone and replicas serve
 elsewhere. The power comes back in the end, whatever happens. In the lab the machines'
 power is at hand; elsewhere say how it is switched:
 
-    provision verify cluster.hcl --failover worker \\
+    provision verify cluster.hcl --failover worker \
       --power-off 'virsh destroy {machine}' --power-on 'virsh start {machine}'
 
 Exit status: 0 everything works, 1 something does not.`,
@@ -107,7 +107,7 @@ func (a *app) drill(ctx context.Context, path string, flags drillFlags) error {
 			if flags.yes {
 				return nil
 			}
-			return a.agree("Cut the power of " + p.Machine + "?")
+			return a.agree(ctx, "Cut the power of "+p.Machine+"?")
 		},
 		Tell: printer.Moment,
 	})

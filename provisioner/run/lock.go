@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"provision/components"
@@ -48,6 +49,7 @@ type lease struct {
 type Lock struct {
 	env        Env
 	on         []components.Machine // masters that granted it
+	unclear    []components.Machine // masters that may have granted it
 	generation uint64
 	stop       func()
 	lost       context.Context // done, with its cause, when a renewal failed
@@ -55,33 +57,9 @@ type Lock struct {
 
 // Acquire takes the lock and keeps renewing it until Release.
 func Acquire(ctx context.Context, env Env) (*Lock, error) {
-	var masters []components.Machine
-	var errs []error
-	for _, name := range env.Masters {
-		on, err := env.Machine(name)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		masters = append(masters, on)
-	}
 	l := &Lock{env: env}
-	highest, err := l.highest(ctx, masters)
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	l.generation = highest + 1
-	for _, on := range masters {
-		_, err := l.agent(ctx, on, "acquire", "--owner", env.Owner, "--reason", env.Reason,
-			"--ttl", leaseFor.String(), "--minimum-generation", strconv.FormatUint(l.generation, 10))
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		l.on = append(l.on, on)
-	}
-	if !l.majority(len(l.on)) {
-		return nil, errors.Join(l.Release(), fmt.Errorf("lock: %w", errors.Join(errs...)))
+	if err := l.take(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock: %w", err), l.Release())
 	}
 	l.renew()
 	if env.Observer != nil {
@@ -92,17 +70,53 @@ func Acquire(ctx context.Context, env Env) (*Lock, error) {
 
 func (l *Lock) majority(n int) bool { return n > len(l.env.Masters)/2 }
 
-// highest returns the highest generation that any master has seen.
-func (l *Lock) highest(ctx context.Context, masters []components.Machine) (uint64, error) {
-	var highest uint64
+// take asks the masters for the lease, with one generation for all of them. A
+// master that does not answer is done without as long as a majority does.
+func (l *Lock) take(ctx context.Context) error {
+	masters, errs := l.answering(ctx)
+	if !l.majority(len(masters)) {
+		return errors.Join(errs...)
+	}
+	l.generation++
 	for _, on := range masters {
+		granted, err := l.agent(ctx, on, "acquire", "--owner", l.env.Owner, "--reason", l.env.Reason,
+			"--ttl", leaseFor.String(), "--minimum-generation", strconv.FormatUint(l.generation, 10))
+		locked := (*LockedError)(nil)
+		switch {
+		case err == nil && granted.Generation == l.generation:
+			l.on = append(l.on, on)
+			continue
+		case err == nil:
+			err = fmt.Errorf("%s: another run came and went at this very moment; run again", on.Name())
+		}
+		if errs = append(errs, err); !errors.As(err, &locked) {
+			l.unclear = append(l.unclear, on)
+		}
+	}
+	if !l.majority(len(l.on)) {
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// answering returns the masters that say which generation they have seen, and
+// sets the lock's own to the highest.
+func (l *Lock) answering(ctx context.Context) (masters []components.Machine, errs []error) {
+	for _, name := range l.env.Masters {
+		on, err := l.env.Machine(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		generation, err := seen(ctx, on)
 		if err != nil {
-			return 0, err
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			continue
 		}
-		highest = max(highest, generation)
+		l.generation = max(l.generation, generation)
+		masters = append(masters, on)
 	}
-	return highest, nil
+	return masters, errs
 }
 
 // agent runs one lock command on a machine and returns the lease it prints.
@@ -110,8 +124,12 @@ func (l *Lock) agent(ctx context.Context, on components.Machine, verb string, ar
 	argv := append([]string{l.env.Agent, "lock", verb, "--dir", lockDir}, args...)
 	out, err := on.Run(ctx, argv, nil)
 	var present lease
-	if exit := (*components.ExitError)(nil); errors.As(err, &exit) && exit.Code == exitTaken && json.Unmarshal(out, &present) == nil {
+	var exit *components.ExitError
+	if verb == "acquire" && errors.As(err, &exit) && exit.Code == exitTaken && json.Unmarshal(out, &present) == nil {
 		return present, &LockedError{Machine: on.Name(), Owner: present.Owner, Reason: present.Reason}
+	}
+	if err == nil {
+		err = json.Unmarshal(out, &present)
 	}
 	if err != nil {
 		return lease{}, fmt.Errorf("%s: %w", on.Name(), err)
@@ -147,19 +165,32 @@ func (l *Lock) renew() {
 func (l *Lock) renewOnce() error {
 	ctx, cancel := context.WithTimeout(context.Background(), renewEvery)
 	defer cancel()
+	errs := each(l.on, func(on components.Machine) error {
+		_, err := l.agent(ctx, on, "renew", "--ttl", leaseFor.String(), "--generation", strconv.FormatUint(l.generation, 10))
+		return err
+	})
 	kept := 0
-	var errs []error
-	for _, on := range l.on {
-		if _, err := l.agent(ctx, on, "renew", "--ttl", leaseFor.String(), "--generation", strconv.FormatUint(l.generation, 10)); err != nil {
-			errs = append(errs, err)
-			continue
+	for _, err := range errs {
+		if err == nil {
+			kept++
 		}
-		kept++
 	}
 	if !l.majority(kept) {
 		return fmt.Errorf("lock: lost: %w", errors.Join(errs...))
 	}
 	return nil
+}
+
+// each asks machines side by side: one that keeps silent must not use up the
+// time of the others.
+func each(machines []components.Machine, ask func(components.Machine) error) []error {
+	errs := make([]error, len(machines))
+	var all sync.WaitGroup
+	for i, on := range machines {
+		all.Go(func() { errs[i] = ask(on) })
+	}
+	all.Wait()
+	return errs
 }
 
 // enter makes a machine remember the generation, before its first change.
@@ -194,7 +225,7 @@ func seen(ctx context.Context, on components.Machine) (uint64, error) {
 	}
 	generation, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %s: not a generation", on.Name(), path.Join(lockDir, "generation"))
+		return 0, fmt.Errorf("%s: not a generation", path.Join(lockDir, "generation"))
 	}
 	return generation, nil
 }
@@ -206,14 +237,25 @@ func (l *Lock) Release() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), renewEvery)
 	defer cancel()
-	var errs []error
-	for _, on := range l.on {
+	errs := each(l.on, func(on components.Machine) error {
 		if generation, err := seen(ctx, on); err == nil && generation == 0 {
-			continue // the run took the lock away with everything else
+			return nil // the run took the lock away with everything else
 		}
-		if _, err := l.agent(ctx, on, "release", "--generation", strconv.FormatUint(l.generation, 10)); err != nil {
-			errs = append(errs, fmt.Errorf("unlock: %w", err))
+		return l.giveBack(ctx, on, l.generation)
+	})
+	each(l.unclear, func(on components.Machine) error {
+		present, err := l.agent(ctx, on, "show")
+		if err != nil || present.Owner != l.env.Owner {
+			return err // nothing of ours, or it will run out
 		}
-	}
+		return l.giveBack(ctx, on, present.Generation)
+	})
 	return errors.Join(errs...)
+}
+
+func (l *Lock) giveBack(ctx context.Context, on components.Machine, generation uint64) error {
+	if _, err := l.agent(ctx, on, "release", "--generation", strconv.FormatUint(generation, 10)); err != nil {
+		return fmt.Errorf("unlock: %w", err)
+	}
+	return nil
 }

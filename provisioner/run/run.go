@@ -26,8 +26,8 @@ type Env struct {
 	Agent   string // path of the agent's binary on every machine
 	Owner   string // who runs this, for whoever finds the lock taken
 	Reason  string // what for: "up"
-	// Replan looks at the machines and plans again.
-	Replan   func(ctx context.Context) (plan.Plan, error)
+	// Replan looks at the machines and plans again, without those that failed.
+	Replan   func(ctx context.Context, failed []string) (plan.Plan, error)
 	Observer Observer
 	// Grace is how long the action at hand may go on when ctx is cancelled; 0 is 10 s.
 	Grace time.Duration
@@ -43,35 +43,37 @@ type Early interface{ Early() bool }
 // their part of the stage. A failed worker is then left out, a failed master
 // stops the run. The error joins one error for each failed machine.
 func Apply(ctx context.Context, p plan.Plan, env Env) (err error) {
-	r := &runner{env: env, announced: announce(p), failed: map[string]error{}}
+	r := &runner{env: env, announced: announce(p), done: map[string]bool{}, failed: map[string]error{}}
 	hard, stop := outlive(ctx, env.Grace)
 	defer stop()
 	r.soft, r.hard = ctx, hard
 
-	var lock *Lock
 	defer func() {
-		if lock != nil {
-			err = errors.Join(err, lock.Release())
+		if r.lock != nil {
+			err = errors.Join(err, r.lock.Release())
 		}
 	}()
 	for !p.Empty() {
-		if lock == nil && !early(p.Phases[0]) {
-			if lock, err = Acquire(ctx, env); err != nil {
+		if r.lock == nil && !early(p.Phases[0]) {
+			if r.lock, err = Acquire(ctx, env); err != nil {
 				return errors.Join(r.failures(), err)
 			}
-			r.lock = lock
+			// Whoever held it until now may have changed what the plan was made from.
+			if p, err = r.again("the lock was taken"); err != nil {
+				return errors.Join(r.failures(), err)
+			}
+			continue
 		}
 		phase := p.Phases[0]
 		if err := r.phase(phase); err != nil {
 			return err
 		}
-		if len(p.Phases) == 1 {
-			break
+		r.done[phase.Name] = true
+		p.Phases = p.Phases[1:]
+		if p.Empty() || r.lock == nil && !early(p.Phases[0]) {
+			continue // the last phase needs no look, and the lock brings its own
 		}
-		if p, err = env.Replan(ctx); err != nil {
-			return errors.Join(r.failures(), fmt.Errorf("look again after %s: %w", phase.Name, err))
-		}
-		if p, err = r.rest(p, phase.Name); err != nil {
+		if p, err = r.again(phase.Name); err != nil {
 			return errors.Join(r.failures(), err)
 		}
 	}
@@ -84,6 +86,7 @@ type runner struct {
 	hard      context.Context // ends the action at hand
 	lock      *Lock
 	announced map[announcement]bool
+	done      map[string]bool  // phases, by name
 	failed    map[string]error // by machine
 }
 
@@ -134,9 +137,18 @@ func announce(p plan.Plan) map[announcement]bool {
 	return all
 }
 
-// rest returns what is left of a plan made after the phase done: without the
-// failed machines, and only if it holds nothing that was not announced.
-func (r *runner) rest(p plan.Plan, done string) (plan.Plan, error) {
+// again looks at the machines and plans what is left.
+func (r *runner) again(after string) (plan.Plan, error) {
+	p, err := r.env.Replan(r.soft, slices.Sorted(maps.Keys(r.failed)))
+	if err != nil {
+		return plan.Plan{}, fmt.Errorf("look again after %s: %w", after, err)
+	}
+	return r.rest(p)
+}
+
+// rest returns what is left of a new plan: without the failed machines, and
+// only if it holds nothing that was done already or was not announced.
+func (r *runner) rest(p plan.Plan) (plan.Plan, error) {
 	var rest plan.Plan
 	for _, phase := range p.Phases {
 		kept := plan.Phase{Name: phase.Name}
@@ -147,7 +159,7 @@ func (r *runner) rest(p plan.Plan, done string) (plan.Plan, error) {
 					continue
 				}
 				for _, action := range job.Actions {
-					if phase.Name == done {
+					if r.done[phase.Name] {
 						return plan.Plan{}, fmt.Errorf("%s: %s: did not last: it was done and is to be done again", job.Machine, action)
 					}
 					if !r.announced[announcement{job.Machine, action.Component(), fmt.Sprintf("%T", action)}] {

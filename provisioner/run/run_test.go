@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,10 @@ type box struct {
 	mu   sync.Mutex
 	files,
 	lease map[string]string
-	log []string
+	log    []string
+	silent error // what reading a file ends in, where it is set
+	before func(verb string)
+	after  func(verb string) error // what a verb of the lock ends in
 }
 
 func newBox(name string) *box { return &box{name: name, files: map[string]string{}} }
@@ -47,6 +51,10 @@ func (b *box) Run(_ context.Context, argv []string, _ io.Reader) ([]byte, error)
 	if len(argv) < 3 || argv[1] != "lock" {
 		return nil, &components.ExitError{Argv: argv, Code: 1}
 	}
+	if b.before != nil {
+		b.before(argv[2])
+	}
+	seen := func() string { return strings.TrimSpace(b.files[lockDir+"/generation"]) }
 	switch argv[2] {
 	case "acquire":
 		if b.lease != nil {
@@ -54,18 +62,30 @@ func (b *box) Run(_ context.Context, argv []string, _ io.Reader) ([]byte, error)
 			return out, &components.ExitError{Argv: argv, Code: exitTaken}
 		}
 		b.lease = map[string]string{"owner": flag("--owner"), "reason": flag("--reason")}
-		b.files[lockDir+"/generation"] = flag("--minimum-generation") + "\n"
+		have, _ := strconv.Atoi(seen())
+		least, _ := strconv.Atoi(flag("--minimum-generation"))
+		b.files[lockDir+"/generation"] = fmt.Sprintln(max(have+1, least))
 	case "check":
 		b.files[lockDir+"/generation"] = flag("--generation") + "\n"
 	case "release":
+		if flag("--generation") != seen() {
+			return nil, &components.ExitError{Argv: argv, Code: exitTaken}
+		}
 		b.lease = nil
 	}
-	return nil, nil
+	out := fmt.Appendf(nil, `{"owner":%q,"reason":%q,"generation":%s}`, b.lease["owner"], b.lease["reason"], cmp.Or(seen(), "0"))
+	if b.after != nil {
+		return out, b.after(argv[2])
+	}
+	return out, nil
 }
 
 func (b *box) ReadFile(_ context.Context, name string) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.silent != nil {
+		return nil, b.silent
+	}
 	text, ok := b.files[name]
 	if !ok {
 		return nil, fs.ErrNotExist
@@ -130,6 +150,20 @@ func phases(names string, stages ...plan.Stage) plan.Plan {
 	return p
 }
 
+// inOrder is a Replan that returns one plan after the other.
+func inOrder(plans ...plan.Plan) func(context.Context, []string) (plan.Plan, error) {
+	return func(context.Context, []string) (plan.Plan, error) {
+		p := plans[0]
+		plans = plans[1:]
+		return p, nil
+	}
+}
+
+// same is a Replan that finds what was found before.
+func same(p plan.Plan) func(context.Context, []string) (plan.Plan, error) {
+	return func(context.Context, []string) (plan.Plan, error) { return p, nil }
+}
+
 func stage(name string, jobs ...plan.Job) plan.Stage { return plan.Stage{Name: name, Jobs: jobs} }
 
 func job(machine string, actions ...components.Action) plan.Job {
@@ -142,9 +176,10 @@ func TestAFailedWorkerIsLeftOutAndItsNeighbourFinishes(t *testing.T) {
 	first := stage("base", job("m1", step{name: "a"}), job("w1", bad, step{name: "never"}), job("w2", step{name: "a"}, step{name: "b"}))
 	second := stage("start", job("m1", step{name: "c"}), job("w1", step{name: "never"}), job("w2", step{name: "c"}))
 	env := site(m1, w1, w2)
-	env.Replan = func(context.Context) (plan.Plan, error) { return phases("two", second), nil }
+	both := phases("one two", first, second)
+	env.Replan = inOrder(both, phases("two", second))
 
-	err := Apply(t.Context(), phases("one two", first, second), env)
+	err := Apply(t.Context(), both, env)
 	if got, want := fmt.Sprint(err), "w1: base: bad: no disk"; got != want {
 		t.Errorf("error %q, want %q", got, want)
 	}
@@ -162,7 +197,9 @@ func TestAFailedMasterStopsTheRun(t *testing.T) {
 	m1, w1 := newBox("m1"), newBox("w1")
 	bad := step{name: "bad", apply: func(context.Context, *box) error { return errors.New("no") }}
 	p := plan.Plan{Phases: []plan.Phase{{Name: "one", Stages: []plan.Stage{stage("a", job("m1", bad)), stage("b", job("w1", step{name: "never"}))}}}}
-	if err := Apply(t.Context(), p, site(m1, w1)); err == nil {
+	env := site(m1, w1)
+	env.Replan = same(p)
+	if err := Apply(t.Context(), p, env); err == nil {
 		t.Error("no error")
 	}
 	if len(w1.log) > 0 {
@@ -174,10 +211,9 @@ func TestWhatWasNotAnnouncedStopsTheRun(t *testing.T) {
 	m1 := newBox("m1")
 	env := site(m1)
 	surprise := struct{ step }{step{name: "surprise"}}
-	env.Replan = func(context.Context) (plan.Plan, error) {
-		return phases("two", stage("x", job("m1", surprise))), nil
-	}
-	err := Apply(t.Context(), phases("one two", stage("x", job("m1", step{name: "a"})), stage("x", job("m1", step{name: "b"}))), env)
+	p := phases("one two", stage("x", job("m1", step{name: "a"})), stage("x", job("m1", step{name: "b"})))
+	env.Replan = inOrder(p, phases("two", stage("x", job("m1", surprise))))
+	err := Apply(t.Context(), p, env)
 	if err == nil || !strings.Contains(err.Error(), "was not in the plan") {
 		t.Errorf("error %v", err)
 	}
@@ -187,7 +223,7 @@ func TestWhatDidNotLastIsAnError(t *testing.T) {
 	m1 := newBox("m1")
 	env := site(m1)
 	p := phases("one two", stage("x", job("m1", step{name: "a"})), stage("x", job("m1", step{name: "b"})))
-	env.Replan = func(context.Context) (plan.Plan, error) { return p, nil }
+	env.Replan = same(p)
 	err := Apply(t.Context(), p, env)
 	if err == nil || !strings.Contains(err.Error(), "did not last") {
 		t.Errorf("error %v", err)
@@ -200,7 +236,6 @@ func TestALockHeldByAnotherIsRespected(t *testing.T) {
 	early := step{name: "upload", early: true}
 	env := site(m1)
 	late := stage("x", job("m1", step{name: "change"}))
-	env.Replan = func(context.Context) (plan.Plan, error) { return phases("late", late), nil }
 	err := Apply(t.Context(), phases("early late", stage("e", job("m1", early)), late), env)
 	var locked *LockedError
 	if !errors.As(err, &locked) || locked.Owner != "anna@laptop" {
@@ -223,7 +258,10 @@ func TestALaterRunIsNotOverwritten(t *testing.T) {
 		b.files[lockDir+"/generation"] = strconv.Itoa(generation + 1)
 		return nil
 	}}
-	err := Apply(t.Context(), phases("one", stage("x", job("w1", overtaken, step{name: "never"}))), site(m1, w1))
+	p := phases("one", stage("x", job("w1", overtaken, step{name: "never"})))
+	env := site(m1, w1)
+	env.Replan = same(p)
+	err := Apply(t.Context(), p, env)
 	if err == nil || !strings.Contains(err.Error(), "a later run") {
 		t.Errorf("error %v", err)
 	}
@@ -246,7 +284,10 @@ func TestAnInterruptLetsTheActionFinish(t *testing.T) {
 			return nil
 		}
 	}}
-	err := Apply(ctx, phases("one", stage("x", job("m1", slow, step{name: "never"}))), site(m1))
+	p := phases("one", stage("x", job("m1", slow, step{name: "never"})))
+	env := site(m1)
+	env.Replan = same(p)
+	err := Apply(ctx, p, env)
 	if err == nil || !strings.Contains(err.Error(), "interrupted") || !finished {
 		t.Errorf("finished %v, error %v", finished, err)
 	}
@@ -283,7 +324,48 @@ func TestTheJournalIsWrittenBeforeTheChange(t *testing.T) {
 			}
 			return nil
 		}}
-	if err := Apply(t.Context(), phases("one", stage("x", job("m1", change))), site(m1)); err != nil {
+	p := phases("one", stage("x", job("m1", change)))
+	env := site(m1)
+	env.Replan = same(p)
+	if err := Apply(t.Context(), p, env); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestWhatChangedBeforeTheLockWasHeldIsSeen(t *testing.T) {
+	m1 := newBox("m1")
+	env := site(m1)
+	env.Replan = same(plan.Plan{}) // another run has done it meanwhile
+	if err := Apply(t.Context(), phases("one", stage("x", job("m1", step{name: "late"}))), env); err != nil || len(m1.log) > 0 {
+		t.Errorf("did %v, error %v", m1.log, err)
+	}
+}
+
+func TestAFailedMachineIsNotPlannedFor(t *testing.T) {
+	m1, w1 := newBox("m1"), newBox("w1")
+	bad := step{name: "bad", apply: func(context.Context, *box) error { return errors.New("no") }}
+	last := stage("wait", job("m1", step{name: "wait"}))
+	p := phases("one two", stage("x", job("w1", bad)), last)
+	env := site(m1, w1)
+	var left []string
+	env.Replan = func(_ context.Context, failed []string) (plan.Plan, error) {
+		if left = failed; len(failed) > 0 {
+			return phases("two", last), nil
+		}
+		return p, nil
+	}
+	if err := Apply(t.Context(), p, env); err == nil || !slices.Equal(left, []string{"w1"}) {
+		t.Errorf("planned without %v, error %v", left, err)
+	}
+}
+
+func TestPhasesThatUndoEachOtherEnd(t *testing.T) {
+	m1 := newBox("m1")
+	env := site(m1)
+	a, b := stage("x", job("m1", step{name: "a"})), stage("x", job("m1", step{name: "b"}))
+	env.Replan = inOrder(phases("one two three", a, b, b), phases("two three", b, b), phases("one three", a, b))
+	err := Apply(t.Context(), phases("one two three", a, b, b), env)
+	if err == nil || !strings.Contains(err.Error(), "m1: a: did not last") {
+		t.Errorf("error %v", err)
 	}
 }

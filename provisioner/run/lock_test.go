@@ -1,0 +1,111 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"provision/components"
+)
+
+func three() (m1, m2, m3 *box, env Env) {
+	m1, m2, m3 = newBox("m1"), newBox("m2"), newBox("m3")
+	env = site(m1, m2, m3)
+	env.Masters = []string{"m1", "m2", "m3"}
+	return m1, m2, m3, env
+}
+
+func TestTheLockDoesWithoutAMasterThatKeepsSilent(t *testing.T) {
+	m1, m2, m3, env := three()
+	m2.silent = errors.New("the connection was lost")
+	m3.files[lockDir+"/generation"] = "6\n"
+	lock, err := Acquire(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lock.generation != 7 || m1.lease == nil || m2.lease != nil || m3.lease == nil {
+		t.Errorf("generation %d, leases %v, %v, %v", lock.generation, m1.lease, m2.lease, m3.lease)
+	}
+	if err := lock.Release(); err != nil || m1.lease != nil || m3.lease != nil {
+		t.Errorf("released with %v, leases %v, %v", err, m1.lease, m3.lease)
+	}
+}
+
+func TestTheLockIsNotHeldByAMinority(t *testing.T) {
+	m1, m2, m3, env := three()
+	m2.silent = errors.New("the connection was lost")
+	m3.lease = map[string]string{"owner": "anna@laptop"}
+	_, err := Acquire(t.Context(), env)
+	var locked *LockedError
+	if !errors.As(err, &locked) || !strings.Contains(err.Error(), "m2: the connection was lost") {
+		t.Errorf("error %v", err)
+	}
+	if m1.lease != nil || m3.lease == nil {
+		t.Errorf("leases %v, %v", m1.lease, m3.lease)
+	}
+}
+
+// TestALeaseOfAnotherGenerationIsGivenBack is two runs at the same moment: the
+// other comes and goes between our look and our request.
+func TestALeaseOfAnotherGenerationIsGivenBack(t *testing.T) {
+	m1 := newBox("m1")
+	m1.before = func(verb string) {
+		if verb == "acquire" {
+			m1.files[lockDir+"/generation"] = "4\n"
+		}
+	}
+	if _, err := Acquire(t.Context(), site(m1)); err == nil || !strings.Contains(err.Error(), "run again") {
+		t.Errorf("error %v", err)
+	}
+	if m1.lease != nil {
+		t.Errorf("the lease stays: %v", m1.lease)
+	}
+}
+
+func TestALeaseThatMayHaveBeenGrantedIsGivenBack(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	m1 := newBox("m1")
+	m1.after = func(verb string) error {
+		if verb != "acquire" {
+			return nil
+		}
+		interrupt()
+		return ctx.Err()
+	}
+	if _, err := Acquire(ctx, site(m1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if m1.lease != nil {
+		t.Errorf("the lease stays: %v", m1.lease)
+	}
+}
+
+func TestALostConnectionFreesNobodyElsesLease(t *testing.T) {
+	m1 := newBox("m1")
+	m1.after = func(verb string) error {
+		if verb == "acquire" {
+			m1.lease["owner"] = "anna@laptop"
+			return errors.New("the connection was lost")
+		}
+		return nil
+	}
+	if _, err := Acquire(t.Context(), site(m1)); err == nil || m1.lease == nil {
+		t.Errorf("error %v, lease %v", err, m1.lease)
+	}
+}
+
+func TestAnOldGenerationIsNoForeignLease(t *testing.T) {
+	m1, w1 := newBox("m1"), newBox("w1")
+	lock, err := Acquire(t.Context(), site(m1, w1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	w1.after = func(string) error {
+		return &components.ExitError{Code: exitTaken, Stderr: []byte("generation 1 is older than 2")}
+	}
+	if err := lock.enter(t.Context(), w1); err == nil || !strings.Contains(err.Error(), "is older than") {
+		t.Errorf("error %v", err)
+	}
+}
