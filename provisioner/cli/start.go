@@ -1,9 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -56,9 +56,9 @@ with its place in the file and what would be right.`,
 					masters++
 				}
 			}
-			fmt.Fprintf(a.stdout, "%s is valid: cluster %q, %d master(s), %d worker(s)\n",
+			_, err = fmt.Fprintf(a.stdout, "%s is valid: cluster %q, %d master(s), %d worker(s)\n",
 				args[0], file.Cluster.Name, masters, len(file.Machines)-masters)
-			return nil
+			return err
 		},
 	})
 }
@@ -67,29 +67,33 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program and the bundles it finds",
-		Args:  cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return misuse{errors.New("version takes nothing: provision version")}
+			}
+			return nil
+		},
 		RunE: func(*cobra.Command, []string) error {
-			fmt.Fprintf(a.stdout, "provision %s %s/%s\n", Version, runtime.GOOS, runtime.GOARCH)
-			if info, ok := debug.ReadBuildInfo(); ok {
-				fmt.Fprintf(a.stdout, "built with %s\n", info.GoVersion)
+			if _, err := fmt.Fprintf(a.stdout, "provision %s %s/%s\nbuilt with %s\n", Version, runtime.GOOS, runtime.GOARCH, runtime.Version()); err != nil {
+				return err
 			}
 			return a.printBundles()
 		},
 	}
 }
 
-// printBundles lists the newest bundle that commands would use.
+// printBundles says which bundle commands would use where the file names no version.
 func (a *app) printBundles() error {
 	found, err := bundle.Find(a.bundleDirs(), "")
 	if err != nil {
-		fmt.Fprintln(a.stdout, err)
-		return nil // it is asked what there is; nothing is an answer
+		_, err = fmt.Fprintln(a.stdout, err) // it is asked what there is; nothing is an answer
+		return err
 	}
 	b, err := bundle.Open(found)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	fmt.Fprintf(a.stdout, "newest bundle: %s (%s)\n", b.ID(), found)
-	return nil
+	_, err = fmt.Fprintf(a.stdout, "newest bundle: %s (%s)\n", b.ID(), found)
+	return err
 }
