@@ -1,5 +1,6 @@
 // Package probe finds out what only a program on the machine can: what its
-// kernel does when it is asked. It changes nothing that lasts.
+// kernel does when it is asked, and whether packets get from one machine to
+// another. It changes nothing that lasts.
 //
 // What a shell can read is provisioner/facts' script's; what to make of an
 // answer is the plan's.
@@ -45,7 +46,7 @@ type Listener struct {
 
 // NewCommand returns "agent probe".
 func NewCommand() *cobra.Command {
-	return &cobra.Command{
+	command := &cobra.Command{
 		Use:   "probe",
 		Short: "Say what this machine's kernel can do and who listens",
 		Args:  cobra.NoArgs,
@@ -53,6 +54,8 @@ func NewCommand() *cobra.Command {
 			return json.NewEncoder(command.OutOrStdout()).Encode(probe())
 		},
 	}
+	command.AddCommand(newListenCommand(), newReachCommand())
+	return command
 }
 
 func probe() Result {
