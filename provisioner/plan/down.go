@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"provision/components"
@@ -10,12 +12,16 @@ import (
 
 // Down plans to take everything away from every machine that answered and has
 // anything of ours: workers first, so that the masters, which keep the lock,
-// go last. told gets each machine's report.
+// go last. As long as there is anything, the masters get an agent to keep the
+// lock with, and are cleared of it: an earlier try may have left a worker out. told gets each machine's report.
 func Down(c components.Cluster, found Facts, told func(machine string, report removal.Report)) Plan {
 	var agents, workers, masters []Job
+	if !slices.ContainsFunc(slices.Collect(maps.Values(found.Machines)), touched) {
+		return Plan{}
+	}
 	for _, m := range c.Machines {
 		f, ok := found.Machines[m.Name]
-		if !ok || !touched(f) {
+		if !ok || m.Role == components.Worker && !touched(f) {
 			continue
 		}
 		if !f.Agents[c.Agent()] {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/pki"
 )
 
 // Facts is all that was found by looking.
@@ -50,7 +51,53 @@ func Preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return append(problems, twins(c, found)...)
+	return slices.Concat(problems, twins(c, found), orphans(c, found), downgrade(c, found))
+}
+
+// orphans finds machines of a cluster whose authorities are not on the first
+// master: it would make new ones, and the old cluster would fall apart unseen.
+func orphans(c components.Cluster, found Facts) []Problem {
+	first := c.Masters()[0].Name
+	f, answered := found.Machines[first]
+	if !answered || holdsAuthority(f) {
+		return nil
+	}
+	var problems []Problem
+	for _, m := range c.Machines {
+		if holdsAuthority(found.Machines[m.Name]) {
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"belongs to a cluster whose secrets are not on %s, the file's first master; put the cluster's own first master first, or take the old cluster away with `provision down`", first)})
+		}
+	}
+	return problems
+}
+
+// holdsAuthority says that a machine was given a cluster's certificate, or made it.
+func holdsAuthority(f components.Facts) bool {
+	_, there := f.Files[components.PKI+"/"+pki.ClusterCA+".crt"]
+	return there
+}
+
+// downgrade refuses a minor version below the one that runs: Kubernetes cannot
+// read what a later one stored. It is easily meant by nobody, where the computer
+// at hand has but an older bundle.
+func downgrade(c components.Cluster, found Facts) []Problem {
+	var problems []Problem
+	for _, m := range c.Machines {
+		runs := found.Cluster.Nodes[m.Name].Version
+		if minor(runs) > minor(c.Version) {
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"runs Kubernetes %s, and the bundle is of %s: there is no way back to an earlier minor version; use a bundle of the version that runs, or of a later one", runs, c.Version)})
+		}
+	}
+	return problems
+}
+
+// minor returns the second number of "v1.36.3", or 0.
+func minor(version string) int {
+	var major, minor int
+	fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &major, &minor)
+	return minor
 }
 
 func checkSystem(c components.Cluster, _ components.MachineSpec, f components.Facts) string {

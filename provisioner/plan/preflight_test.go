@@ -1,0 +1,84 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"provision/components"
+)
+
+// sound is a cluster of a master and a worker, and facts that nothing is wrong with.
+func sound() (components.Cluster, Facts) {
+	c := components.Cluster{Version: "1.36.3", Bundle: components.Bundle{Files: map[string]string{"bin/agent": "0123456789abcdef"}}}
+	found := Facts{Machines: map[string]components.Facts{}}
+	for i, name := range []string{"m1", "w1"} {
+		address := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
+		role := []components.Role{components.Master, components.Worker}[i]
+		c.Machines = append(c.Machines, components.MachineSpec{Name: name, Role: role, Address: address})
+		found.Machines[name] = components.Facts{
+			Hostname: name, MachineID: name, OS: components.OS{ID: "debian", VersionID: "12"}, Arch: "amd64", Kernel: "6.1.0",
+			Systemd: 252, Memory: 4 << 30, DiskFree: 20 << 30, Addresses: []netip.Prefix{netip.PrefixFrom(address, 24)},
+		}
+	}
+	return c, found
+}
+
+func with(f components.Facts, files ...string) components.Facts {
+	f.Files = map[string]components.FileFact{}
+	for _, name := range files {
+		f.Files[name] = components.FileFact{Mode: 0o644}
+	}
+	return f
+}
+
+func TestPreflight(t *testing.T) {
+	const authority = components.PKI + "/cluster-ca.crt"
+	for _, test := range []struct {
+		name  string
+		spoil func(c *components.Cluster, found Facts)
+		want  []string // each problem begins with the machine and holds the words
+	}{
+		{"sound", func(*components.Cluster, Facts) {}, nil},
+		{"the old cluster's worker below a new master", func(_ *components.Cluster, found Facts) {
+			found.Machines["w1"] = with(found.Machines["w1"], authority)
+		}, []string{"w1: belongs to a cluster whose secrets are not on m1"}},
+		{"a cluster of ours", func(_ *components.Cluster, found Facts) {
+			found.Machines["m1"] = with(found.Machines["m1"], authority)
+			found.Machines["w1"] = with(found.Machines["w1"], authority)
+		}, nil},
+		{"a first run that was cut off", func(_ *components.Cluster, found Facts) {
+			found.Machines["m1"] = with(found.Machines["m1"], authority)
+		}, nil},
+		{"an older bundle", func(c *components.Cluster, found Facts) { c.Version = "1.35.4" },
+			[]string{"m1: runs Kubernetes v1.36.3, and the bundle is of 1.35.4"}},
+		{"a later bundle", func(c *components.Cluster, found Facts) { c.Version = "1.37.0" }, nil},
+		{"an earlier patch", func(c *components.Cluster, found Facts) { c.Version = "1.36.1" }, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, found := sound()
+			found.Cluster.Nodes = map[string]components.NodeFact{"m1": {Version: "v1.36.3"}}
+			test.spoil(&c, found)
+			problems := Preflight(c, found)
+			if !slices.EqualFunc(problems, test.want, func(p Problem, want string) bool { return strings.HasPrefix(p.Error(), want) }) {
+				t.Errorf("got %v, want %q", problems, test.want)
+			}
+		})
+	}
+}
+
+func TestDownNeedsALockAlsoWhereTheMasterIsBare(t *testing.T) {
+	c, found := sound()
+	if p := Down(c, found, nil); !p.Empty() {
+		t.Errorf("nothing is there, and the plan is %v", p)
+	}
+	w1 := found.Machines["w1"]
+	w1.Bundles = []string{"1.36.3-0123456789ab"}
+	w1.Agents = map[string]bool{c.Agent(): true}
+	found.Machines["w1"] = w1
+	p := Down(c, found, nil)
+	if got := strings.Join(p.Machines(), " "); len(p.Phases) != 2 || p.Phases[0].Stages[0].Jobs[0].Machine != "m1" || got != "m1 w1" {
+		t.Errorf("the plan is %v", p)
+	}
+}
