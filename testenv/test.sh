@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole test, as `make test` and CI run it: style, unit tests, the tool built for every platform, the bundle,
+# The whole test, as `make test` and CI run it: style, the examples by their own tools, unit tests, the tool built for every platform, the bundle,
 # and the lab tests on real machines. As root on Debian or Ubuntu it installs what it needs; elsewhere the lab
 # tests need root, and what is missing is listed. TEST_SKIP_LAB=1 leaves the lab tests out, and says so.
 set -euo pipefail
@@ -8,8 +8,11 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
 
 step style
-unformatted=$(gofmt -l $(git ls-files '*.go'))
+unformatted=$(git ls-files -z "*.go" | xargs -0 gofmt -l)
 [ -z "$unformatted" ] || { echo "not formatted: $unformatted" >&2; exit 1; }
+
+step examples
+testenv/examples.sh
 
 step unit tests
 go vet ./...
@@ -59,4 +62,4 @@ ip -n "$netns" link set lo up
 step lab tests
 ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 40m -v ./testenv/... ./overlay/... ./components/... ./provisioner/e2e/... |
   grep -v -e '^=== RUN' -e '\[no test files\]'
-step done
+step "done"

@@ -9,7 +9,7 @@ set -eu
 
 version=${1:?usage: pin.sh VERSION, like 1.35.4}
 cd "$(dirname "$0")"
-export GOFLAGS= GOWORK=off
+export GOFLAGS='' GOWORK=off
 
 theirs=$(go mod download -json "k8s.io/kubernetes@v$version" | sed -n 's/.*"GoMod": "\(.*\)",*/\1/p')
 staging=$(sed -n 's|^\s*\(k8s.io/[^ ]*\) => \./staging/.*|\1|p' "$theirs" | sort -u)

@@ -1,6 +1,7 @@
 # Looks at a machine and changes nothing. Runs on sh's standard input, as root, with
 #   $1 the sysctls to read, $2 the modules to look for, $3 files to sum besides ours (each list separated by spaces)
 # and prints records, one a line: a keyword, then fields separated by single spaces; the last field may hold spaces.
+# shellcheck shell=sh
 LC_ALL=C; export LC_ALL
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH
 set -f
@@ -65,6 +66,7 @@ extra=$3
 ours | grep -v -e '\.key$' -e '/encryption\.yaml$' | sum
 ours | mode
 set -f
+# shellcheck disable=SC2010 # a name that grep lets through has no line break
 units=$(ls /etc/systemd/system 2>/dev/null | grep '^provision-.*\.service$')
 if [ -n "$units" ]; then
   # A unit's file and its process both carry PROVISION_SUM, the sum of all that the process was to read.
