@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"time"
@@ -78,7 +76,7 @@ func (l *Lab) wait(ctx context.Context, m Machine, login ssh.Signer) error {
 		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
 	}
 	for {
-		err := answers(ctx, netip.AddrPortFrom(m.Address, 22).String(), config)
+		err := l.answers(ctx, m, config)
 		if err == nil {
 			return nil
 		}
@@ -91,28 +89,6 @@ func (l *Lab) wait(ctx context.Context, m Machine, login ssh.Signer) error {
 			return fmt.Errorf("%s: ended while it booted; its console says: %s", m.Name, l.lastWords(m))
 		}
 	}
-}
-
-func answers(ctx context.Context, address string, config *ssh.ClientConfig) error {
-	dialer := net.Dialer{Timeout: time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp4", address)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	client, channels, requests, err := ssh.NewClientConn(conn, address, config)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	go ssh.DiscardRequests(requests)
-	go func() {
-		for channel := range channels {
-			channel.Reject(ssh.Prohibited, "")
-		}
-	}()
-	return nil
 }
 
 // lastWords is the end of what a machine wrote to its console.

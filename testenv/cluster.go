@@ -39,8 +39,17 @@ func (l *Lab) writeCluster() error {
 	b.WriteString("# Written by `lab up`; goes with `lab down`.\n\n")
 	b.WriteString("variable \"version\" { default = \"\" }\n\n")
 	b.WriteString("cluster \"lab\" {\n  version = var.version\n  ssh {\n")
-	fmt.Fprintf(&b, "    user = %s\n    key  = %s\n  }\n}\n", quote(l.User), quote(l.Key()))
+	fmt.Fprintf(&b, "    user = %s\n    key  = %s\n", quote(l.User), quote(l.Key()))
 	for _, m := range l.Machines {
+		if m.Role == bastionName {
+			fmt.Fprintf(&b, "    bastion {\n      host     = %s\n      host_key = %s\n    }\n", quote(m.Address.String()), quote(m.HostKey))
+		}
+	}
+	b.WriteString("  }\n}\n")
+	for _, m := range l.Machines {
+		if m.Role == bastionName {
+			continue
+		}
 		fmt.Fprintf(&b, "\nmachine %s {\n  role    = %s\n  address = %s\n  ssh { host_key = %s }\n}\n",
 			quote(m.Name), quote(m.Role), quote(m.Address.String()), quote(m.HostKey))
 	}

@@ -108,7 +108,7 @@ func TestFailedUp(t *testing.T) {
 func emptyImage(t *testing.T, cache string) {
 	t.Helper()
 	for _, dir := range []string{"etc/ssh/sshd_config.d", "root", "usr"} {
-		if err := os.MkdirAll(filepath.Join(imagePath(cache), dir), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(imagePath(cache, ""), dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -35,10 +35,16 @@ func (l *Lab) Login(name string, words []string) error {
 // sshArgv is a command line of ssh that trusts nothing but this lab's keys, and reads no
 // configuration of the user's.
 func (l *Lab) sshArgv(m Machine) []string {
-	return []string{"ssh", "-F", "none", "-i", l.Key(),
+	argv := []string{"ssh", "-F", "none", "-i", l.Key(),
 		"-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
 		"-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=none", "-o", "UserKnownHostsFile=" + sshQuote(l.KnownHosts()),
-		"-l", l.User, m.Address.String(), "--"}
+		"-l", l.User}
+	if jump, ok := l.jump(m); ok {
+		// Not -J: it would forget the options above.
+		hop := append(argv, "-W", m.Address.String()+":22", jump.Address.String())
+		argv = append(argv, "-o", "ProxyCommand="+strings.ReplaceAll(strings.Join(remote(hop), " "), "%", "%%"))
+	}
+	return append(argv, m.Address.String(), "--")
 }
 
 // sshQuote keeps ssh from reading a path with a blank as two.

@@ -20,6 +20,8 @@ import (
 var (
 	//go:embed image/packages
 	imagePackages string
+	//go:embed image/docker
+	dockerPackages string
 	//go:embed image/setup.sh
 	imageSetup string
 )
@@ -33,6 +35,10 @@ const (
 )
 
 const buildingSuffix = ".building"
+
+// Flavors are the kinds of machines that there are images of: a name, and the
+// packages it has more than a bare machine.
+var flavors = map[string]string{"": "", "docker": dockerPackages}
 
 // excluded is left out of every package: nobody reads manuals on a test machine,
 // and each byte is copied once for each machine.
@@ -50,10 +56,14 @@ func Cache() string {
 	return "/var/cache/provision-lab"
 }
 
-// Image returns the folder with the root image, and builds it first where its
-// recipe has not been built yet. That takes about a minute and needs a Debian mirror.
-func Image(ctx context.Context, log io.Writer) (string, error) {
-	image := imagePath(Cache())
+// Image returns the folder with a flavor's root image ("": the bare one), and builds it
+// first where its recipe has not been built yet. That takes about a minute and needs a
+// Debian mirror.
+func Image(ctx context.Context, flavor string, log io.Writer) (string, error) {
+	if err := checkFlavor(flavor); err != nil {
+		return "", err
+	}
+	image := imagePath(Cache(), flavor)
 	if isDir(image) {
 		now := time.Now()
 		return image, os.Chtimes(image, now, now) // for pruneImages
@@ -67,15 +77,22 @@ func Image(ctx context.Context, log io.Writer) (string, error) {
 		return image, nil
 	}
 	say(log, "building the root image (once, about a minute)")
-	if err := buildImage(ctx, image); err != nil {
+	if err := buildImage(ctx, image, flavor); err != nil {
 		return "", fmt.Errorf("image: %w", err)
 	}
 	return image, nil
 }
 
+func checkFlavor(flavor string) error {
+	if _, ok := flavors[flavor]; !ok {
+		return fmt.Errorf("there is no flavor %q; there is docker", flavor)
+	}
+	return nil
+}
+
 // imagePath names the image by all that it is made from.
-func imagePath(cache string) string {
-	recipe := slices.Concat(excluded, []string{suite, runtime.GOARCH, imagePackages, imageSetup})
+func imagePath(cache, flavor string) string {
+	recipe := slices.Concat(excluded, []string{suite, runtime.GOARCH, imagePackages + flavors[flavor], imageSetup})
 	sum := sha256.Sum256([]byte(strings.Join(recipe, "\x00")))
 	return filepath.Join(cache, hex.EncodeToString(sum[:])[:16])
 }
@@ -106,7 +123,7 @@ func pruneImages() error {
 	return nil
 }
 
-func buildImage(ctx context.Context, image string) error {
+func buildImage(ctx context.Context, image, flavor string) error {
 	work := image + buildingSuffix
 	if err := os.RemoveAll(work); err != nil { // a killed build's
 		return err
@@ -121,7 +138,7 @@ func buildImage(ctx context.Context, image string) error {
 	}
 	root := filepath.Join(work, "root")
 	argv := []string{"mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
-		"--include=" + strings.Join(strings.Fields(imagePackages), ","),
+		"--include=" + strings.Join(strings.Fields(imagePackages+flavors[flavor]), ","),
 		`--aptopt=Acquire::Retries "5";`,
 		"--customize-hook=sh '" + setup + `' "$1"`}
 	for _, pattern := range excluded {

@@ -16,6 +16,8 @@ type Options struct {
 	Workers        int       // w1, w2, ...
 	User           bool      // the only login is "admin", with sudo that asks nothing
 	NoDefaultRoute bool      // machines know their own subnet, and no name server
+	Bastion        bool      // one machine more, and from the caller's namespace the only one that is reached
+	Flavor         string    // "": bare machines; "docker": with a docker engine and nft, as many have
 	Log            io.Writer // a line for each step; nil for none
 }
 
@@ -26,14 +28,15 @@ type Lab struct {
 	Subnet   netip.Prefix `json:"subnet"`
 	User     string       `json:"user"`     // the login: "root" or "admin"
 	Route    bool         `json:"route"`    // machines have a default route and a name server
+	Bastion  bool         `json:"bastion"`  // machines are reached through the one called bastion
 	Ready    bool         `json:"ready"`    // Up came to its end
-	Machines []Machine    `json:"machines"` // masters first
+	Machines []Machine    `json:"machines"` // the bastion, then masters, then workers
 }
 
 // Machine is one machine of a lab.
 type Machine struct {
 	Name    string     `json:"name"`
-	Role    string     `json:"role"` // "master" or "worker"
+	Role    string     `json:"role"` // "master", "worker" or "bastion"
 	Address netip.Addr `json:"address"`
 	HostKey string     `json:"host_key"` // as in authorized_keys: "ssh-ed25519 AAAA..."
 }
@@ -54,7 +57,7 @@ func (o Options) Check() error {
 	case o.Masters > mostMasters || o.Workers > mostWorkers:
 		return fmt.Errorf("a lab has at most %d masters and %d workers", mostMasters, mostWorkers)
 	}
-	return nil
+	return checkFlavor(o.Flavor)
 }
 
 func newMachines(subnet netip.Prefix, masters, workers int) []Machine {

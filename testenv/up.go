@@ -28,7 +28,7 @@ func Up(ctx context.Context, o Options) (lab *Lab, err error) {
 	if !initialised {
 		return nil, errors.New("testenv.Init must be called first")
 	}
-	image, err := Image(ctx, o.Log)
+	image, err := Image(ctx, o.Flavor, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func claim(o Options) (l *Lab, unlock func(), err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, nil, err
 	}
-	l = &Lab{ID: newID(), Dir: dir, User: "root", Route: !o.NoDefaultRoute}
+	l = &Lab{ID: newID(), Dir: dir, User: "root", Route: !o.NoDefaultRoute, Bastion: o.Bastion}
 	if o.User {
 		l.User = "admin"
 	}
@@ -97,6 +97,9 @@ func (l *Lab) build(ctx context.Context, o Options, image string) error {
 		return err
 	}
 	l.Machines = newMachines(l.Subnet, o.Masters, o.Workers)
+	if l.Bastion {
+		l.Machines = append([]Machine{{Name: bastionName, Role: bastionName, Address: l.bastion()}}, l.Machines...)
+	}
 	login, hostKeys, err := l.writeKeys()
 	if err != nil {
 		return err
@@ -146,6 +149,11 @@ func (l *Lab) lay(sw netns.NsHandle) error {
 	}
 	if err := plug(sw, cablePort, caller, l.cableName(), ipPrefix(l.cable(), l.Subnet)); err != nil {
 		return err
+	}
+	if l.Bastion {
+		if err := screen(sw); err != nil {
+			return err
+		}
 	}
 	return l.startOutside(sw, caller, outside)
 }

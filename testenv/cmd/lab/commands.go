@@ -87,6 +87,8 @@ known_hosts. The machines' disks are in /var/lib/provision-lab.`,
 	cmd.Flags().IntVar(&o.Workers, "workers", 0, "how many workers")
 	cmd.Flags().BoolVar(&o.User, "user", false, `the only login is "admin", with sudo; root's is off`)
 	cmd.Flags().BoolVar(&o.NoDefaultRoute, "no-default-route", false, "machines know their own subnet only, and no name server")
+	cmd.Flags().BoolVar(&o.Bastion, "bastion", false, `one machine more, "bastion"; the others are reached only through it`)
+	cmd.Flags().StringVar(&o.Flavor, "flavor", "", flavorHelp)
 	return cmd
 }
 
@@ -124,14 +126,15 @@ func listCommand() *cobra.Command {
 }
 
 func imageCommand() *cobra.Command {
-	return &cobra.Command{
+	var flavor string
+	cmd := &cobra.Command{
 		Use:   "image",
 		Short: "Build the machines' root image, if it is not there",
 		Long: `image builds the root image that machines are copied from and prints its folder. It is kept below
 /var/cache/provision-lab (or PROVISION_LAB_CACHE), under a name made of its recipe's hash.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			image, err := testenv.Image(cmd.Context(), cmd.ErrOrStderr())
+			image, err := testenv.Image(cmd.Context(), flavor, cmd.ErrOrStderr())
 			if err != nil {
 				return failed(err)
 			}
@@ -139,7 +142,11 @@ func imageCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&flavor, "flavor", "", flavorHelp)
+	return cmd
 }
+
+const flavorHelp = `what machines have besides Debian and sshd: nothing, or "docker" (an engine that runs, and nft)`
 
 func sweepCommand() *cobra.Command {
 	return &cobra.Command{
