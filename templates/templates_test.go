@@ -214,3 +214,11 @@ func TestDNSGivesWay(t *testing.T) {
 		t.Error("coredns.yaml insists")
 	}
 }
+
+// TestShimSocketsAreOurs: taking us away ends shims hard, and finds what they
+// leave only below our own folder.
+func TestShimSocketsAreOurs(t *testing.T) {
+	if !strings.Contains(string(rendered["containerd.toml"]), "\n  socket_dir = \"/run/provision/shims\"\n") {
+		t.Error("shims listen elsewhere")
+	}
+}
