@@ -90,7 +90,7 @@ func (n node) kubeletAccess() []byte {
 
 func (n node) kubelet() {
 	n.Known(kubeletKubeconfig, n.kubeletAccess())
-	n.File(kubeletFile, 0o644, templates.KubeletYAML(templates.KubeletConfig{
+	n.File(kubeletFile, 0o600, templates.KubeletYAML(templates.KubeletConfig{
 		Address:         n.m.Address,
 		Domain:          n.c.Network.Domain,
 		DNS:             n.c.Network.ServiceAddress(10),

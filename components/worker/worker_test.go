@@ -139,3 +139,15 @@ func TestBalancerIsToldOfEveryMaster(t *testing.T) {
 		t.Errorf("%+v (%v)", config, err)
 	}
 }
+
+// TestPrivateFiles pins the modes that the CIS benchmark looks for.
+func TestPrivateFiles(t *testing.T) {
+	c := componentstest.Cluster("m1", "w1")
+	for _, action := range slices.Concat(worker.Network(c, c.Machines[0], components.Facts{}), worker.Actions(c, c.Machines[0], components.Facts{})) {
+		file, ok := action.(actions.File)
+		private := ok && (strings.HasSuffix(file.Path, ".kubeconfig") || strings.HasSuffix(file.Path, "/kubelet.yaml"))
+		if private && file.Mode != 0o600 {
+			t.Errorf("%s has mode %o", file.Path, file.Mode)
+		}
+	}
+}
