@@ -64,7 +64,7 @@ func TestThroughBastions(t *testing.T) {
 	first, second, last := sshtest.Start(t, sshtest.Options{}), sshtest.Start(t, sshtest.Options{}), sshtest.Start(t, sshtest.Options{})
 	to := target(last)
 	to.Bastions = []Target{target(first), target(second)}
-	client, err := Dial(soon(t), to)
+	client, err := new(Dialer).Dial(soon(t), to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func dialSudo(t *testing.T, script string) (*Client, *sshtest.Server) {
 	server.User = "ubuntu"
 	to := target(server)
 	to.Sudo = true
-	client, err := Dial(soon(t), to)
+	client, err := new(Dialer).Dial(soon(t), to)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func line(s *sshtest.Server, key ssh.PublicKey) string {
 
 func tryDial(t *testing.T, to Target) error {
 	t.Helper()
-	client, err := Dial(soon(t), to)
+	client, err := new(Dialer).Dial(soon(t), to)
 	if err == nil {
 		client.Close()
 	}
@@ -197,7 +197,7 @@ func TestSilentServer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	_, err = Dial(ctx, Target{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, HostKey: string(ssh.MarshalAuthorizedKey(sshtest.NewKey(t).PublicKey()))})
+	_, err = new(Dialer).Dial(ctx, Target{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, HostKey: string(ssh.MarshalAuthorizedKey(sshtest.NewKey(t).PublicKey()))})
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 2*time.Second {
 		t.Errorf("got %v after %s", err, time.Since(began))
 	}

@@ -19,7 +19,7 @@ func target(s *sshtest.Server) Target {
 func dial(t *testing.T, options sshtest.Options) (*Client, *sshtest.Server) {
 	t.Helper()
 	server := sshtest.Start(t, options)
-	client, err := Dial(t.Context(), target(server))
+	client, err := new(Dialer).Dial(t.Context(), target(server))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,11 +73,6 @@ type Dialer struct {
 	unlocked map[string]unlocked // by file
 }
 
-// Dial connects to a machine with a Dialer of its own.
-func Dial(ctx context.Context, target Target) (*Client, error) {
-	return new(Dialer).Dial(ctx, target)
-}
-
 const (
 	defaultPatience = 15 * time.Second
 	connectTimeout  = 8 * time.Second  // for TCP

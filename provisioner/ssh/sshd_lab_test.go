@@ -68,7 +68,7 @@ func realServer(t *testing.T) Target {
 // What sshtest stands in for, by the real thing: many commands and files at
 // once, input, failure, a signal, a file's mode and content.
 func TestRealServer(t *testing.T) {
-	client, err := Dial(soon(t), realServer(t))
+	client, err := new(Dialer).Dial(soon(t), realServer(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestRealServer(t *testing.T) {
 }
 
 func TestRealServerCancel(t *testing.T) {
-	client, err := Dial(soon(t), realServer(t))
+	client, err := new(Dialer).Dial(soon(t), realServer(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestRealServerCancel(t *testing.T) {
 
 // How fast a bundle can go over: a figure for whoever reads the log.
 func TestRealServerThroughput(t *testing.T) {
-	client, err := Dial(soon(t), realServer(t))
+	client, err := new(Dialer).Dial(soon(t), realServer(t))
 	if err != nil {
 		t.Fatal(err)
 	}
