@@ -31,7 +31,7 @@ func TestOnlyWhatIsNotOursIsJournaled(t *testing.T) {
 		"/etc/systemd/system/provisioner.service":       1,
 		"/etc/systemd/system/provision.target":          1,
 		"/etc/provisional":                              1,
-		"/etc/sysctl.d/99-zz-provision.conf":               1,
+		"/etc/sysctl.d/99-zz-provision.conf":            1,
 	} {
 		if got := len(File{Path: path}.Touches()); got != want {
 			t.Errorf("%s touches %d things, not %d", path, got, want)
