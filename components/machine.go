@@ -26,7 +26,8 @@ type Machine interface {
 	Name() string
 
 	// Run runs argv (never shell text) and returns its standard output, at
-	// most 16 MiB. A command that ran and failed is an *ExitError.
+	// most 16 MiB. A command that ran and failed is an *ExitError; what it
+	// printed comes with it.
 	Run(ctx context.Context, argv []string, stdin io.Reader) (stdout []byte, err error)
 
 	// ReadFile returns a file of at most 16 MiB; the error is fs.ErrNotExist

@@ -22,18 +22,19 @@ const (
 )
 
 // Run runs argv as root and returns its standard output, at most 16 MiB. A
-// command that ran and failed is a *components.ExitError. Where ctx ends first,
-// the command and what it started get SIGTERM, 2 s later SIGKILL, and the error
+// command that ran and failed is a *components.ExitError, and what it printed
+// comes with it. Where ctx ends first, the command and what it started get SIGTERM, 2 s later SIGKILL, and the error
 // is ctx's cause.
 func (c *Client) Run(ctx context.Context, argv []string, stdin io.Reader) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stdout := &bounded{full: func() { cancel(fmt.Errorf("%q: more than %d MiB of output", argv, maxStdout>>20)) }}
 	err := c.RunStream(ctx, argv, stdin, stdout, nil)
-	if err != nil {
+	var exit *components.ExitError
+	if err != nil && !errors.As(err, &exit) {
 		return nil, err
 	}
-	return stdout.Bytes(), nil
+	return stdout.Bytes(), err
 }
 
 // RunStream is Run for much input or output. stdin and stdout may be nil. What

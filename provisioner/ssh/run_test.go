@@ -26,6 +26,16 @@ func TestRunGivesOutputOfInput(t *testing.T) {
 	}
 }
 
+// The agent refuses a lock with exit status 75 and says on stdout who has it.
+func TestAFailedCommandsOutputComesWithItsError(t *testing.T) {
+	client, _ := dial(t, sshtest.Options{})
+	got, err := client.Run(soon(t), []string{"sh", "-c", "echo anna; exit 75"}, nil)
+	var exit *components.ExitError
+	if !errors.As(err, &exit) || exit.Code != 75 || string(got) != "anna\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 // Whatever is in argv arrives as it was, through the machine's real shell.
 func TestArgvArrivesAsItWas(t *testing.T) {
 	client, _ := dial(t, sshtest.Options{})
