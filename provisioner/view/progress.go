@@ -30,7 +30,9 @@ func (p *Printer) Progress(what plan.Plan) (observer run.Observer, finish func(e
 	s := &summary{begin: time.Now(), total: what.Count(), machines: len(what.Machines())}
 	if p.json {
 		return observe(func(e run.Event) {
+				p.mu.Lock()
 				s.count(e)
+				p.mu.Unlock()
 				p.line(eventOf(e))
 			}), func(err error) {
 				e := event{Kind: "done", Changes: s.done, Seconds: new(time.Since(s.begin).Seconds())}

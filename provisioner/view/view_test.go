@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -276,5 +277,23 @@ func TestWhatAMachineSaidIsTextAlone(t *testing.T) {
 	New(io.Discard, &stderr, false).Say("error: ", errors.Join(errors.New("w1: \x1b[2Jgone"), errors.New("w2: ok\rm1")))
 	if got, want := stderr.String(), "error: w1: ?[2Jgone\nw2: ok?m1\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestEventsOfManyMachinesAreCounted(t *testing.T) {
+	var stdout bytes.Buffer
+	observer, finish := New(&stdout, io.Discard, true).Progress(plan.Plan{})
+	var machines sync.WaitGroup
+	for range 8 {
+		machines.Go(func() {
+			for range 500 {
+				observer.Observe(run.Event{Kind: run.ActionDone})
+			}
+		})
+	}
+	machines.Wait()
+	finish(nil)
+	if text := stdout.String(); !strings.Contains(text, `"kind":"done"`) || !strings.Contains(text, `"changes":4000`) {
+		t.Errorf("ended with %s", text[strings.LastIndex(strings.TrimSpace(text), "\n")+1:])
 	}
 }
