@@ -25,13 +25,13 @@ func TestFileKeepsItsContentToItself(t *testing.T) {
 
 func TestOnlyWhatIsNotOursIsJournaled(t *testing.T) {
 	for path, want := range map[string]int{
-		"/etc/provision/kubelet.yaml":                   0,
-		"/var/lib/provision/stamps/images":              0,
-		"/etc/systemd/system/provision-kubelet.service": 0,
-		"/etc/systemd/system/provisioner.service":       1,
-		"/etc/systemd/system/provision.target":          1,
-		"/etc/provisional":                              1,
-		"/etc/sysctl.d/99-zz-provision.conf":            1,
+		"/etc/provision/kubelet.yaml":                    0,
+		"/var/lib/provision/containerd/provision-images": 0,
+		"/etc/systemd/system/provision-kubelet.service":  0,
+		"/etc/systemd/system/provisioner.service":        1,
+		"/etc/systemd/system/provision.target":           1,
+		"/etc/provisional":                               1,
+		"/etc/sysctl.d/99-zz-provision.conf":             1,
 	} {
 		if got := len(File{Path: path}.Touches()); got != want {
 			t.Errorf("%s touches %d things, not %d", path, got, want)

@@ -8,6 +8,7 @@ import (
 
 	"provision/components"
 	"provision/components/base"
+	"provision/components/runtime"
 )
 
 // Facts is what the machine says of itself, as provisioner/facts would.
@@ -33,7 +34,7 @@ func (m *Machine) Facts() components.Facts {
 	for name, file := range m.files {
 		sum := components.Sum(file.content)
 		switch {
-		case ours(name) || slices.Contains(base.Paths(), name):
+		case ours(name) || slices.Contains(slices.Concat(base.Paths(), runtime.Paths()), name):
 			f.Files[name] = components.FileFact{SHA256: sum, Mode: uint32(file.mode)}
 		case path.Base(name) == "agent" && strings.HasPrefix(name, components.Root+"/agent-"):
 			f.Agents[name] = true

@@ -18,7 +18,8 @@ const Socket = components.Run + "/containerd/containerd.sock"
 
 const (
 	configFile = components.Etc + "/containerd.toml"
-	imageStamp = components.State + "/stamps/images"
+	// With containerd's folder goes what says that it has the images.
+	imageStamp = components.State + "/containerd/provision-images"
 )
 
 // Unit is containerd's unit.
@@ -39,6 +40,9 @@ func CgroupDriver(f components.Facts) string {
 func Path(c components.Cluster) string {
 	return "PATH=" + c.BundleDir() + "/bin:" + c.BundleDir() + "/nft:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }
+
+// Paths are the files that facts must look at for this package.
+func Paths() []string { return []string{imageStamp} }
 
 // Actions put containerd's files in place, start it, and import the images.
 func Actions(c components.Cluster, _ components.MachineSpec, f components.Facts) []components.Action {

@@ -63,7 +63,7 @@ func TestImagesAreImportedOnce(t *testing.T) {
 	if len(images()) != 1 {
 		t.Error("an import that failed is taken for done")
 	}
-	if err := m.WriteFile(t.Context(), "/var/lib/provision/stamps/images", 0o644, todo[0].Stamp); err != nil {
+	if err := m.WriteFile(t.Context(), "/var/lib/provision/containerd/provision-images", 0o644, todo[0].Stamp); err != nil {
 		t.Fatal(err)
 	}
 	if len(images()) != 0 {
