@@ -26,7 +26,7 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	}
 	d := actions.NewDraft("etcd", f)
 	settings := failover.From(c.Detect, c.Evict)
-	d.File(configFile, 0o644, templates.EtcdYAML(templates.EtcdConfig{
+	d.File(configFile, 0o600, templates.EtcdYAML(templates.EtcdConfig{
 		Name:                  m.Name,
 		Host:                  host(m.Address),
 		ClientPort:            components.PortEtcdClient,

@@ -30,7 +30,7 @@ func (p plane) approver() {
 	if err != nil {
 		panic(err) // plain data always marshals
 	}
-	p.File(approverFile, 0o644, append(text, '\n'))
+	p.File(approverFile, 0o600, append(text, '\n'))
 	p.Unit(approver, func(sum string) []byte {
 		return templates.CertificatesService(templates.Certificates{Process: p.process(p.c.Agent(), sum)})
 	}, approverKubeconfig, approverFile)

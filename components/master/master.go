@@ -98,8 +98,8 @@ func (p plane) kubeconfig(file, leaf string) {
 }
 
 func (p plane) apiServer() {
-	p.File(authenticationFile, 0o644, templates.AuthenticationYAML())
-	p.File(auditFile, 0o644, templates.AuditYAML())
+	p.File(authenticationFile, 0o600, templates.AuthenticationYAML())
+	p.File(auditFile, 0o600, templates.AuditYAML())
 	p.Unit(apiServer, func(sum string) []byte {
 		return templates.APIServerService(templates.APIServer{
 			Process:      p.process(p.node(), sum, "GOGC=60"),
@@ -131,7 +131,7 @@ func (p plane) controllerManager() {
 
 func (p plane) scheduler() {
 	p.kubeconfig(schedulerKubeconfig, "scheduler")
-	p.File(schedulerFile, 0o644, templates.SchedulerYAML(p.election()))
+	p.File(schedulerFile, 0o600, templates.SchedulerYAML(p.election()))
 	p.Unit(scheduler, func(sum string) []byte {
 		return templates.SchedulerService(templates.Scheduler{Process: p.process(p.node(), sum, "GOGC=75")})
 	}, schedulerKubeconfig, schedulerFile)

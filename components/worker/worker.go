@@ -129,7 +129,7 @@ func taints(m components.MachineSpec) []templates.Taint {
 
 func (n node) proxy() {
 	n.File(proxyKubeconfig, 0o600, n.kubeconfig(viaBalancer, "proxy"))
-	n.File(proxyFile, 0o644, templates.ProxyYAML(templates.ProxyConfig{
+	n.File(proxyFile, 0o600, templates.ProxyYAML(templates.ProxyConfig{
 		Name:     n.m.Name,
 		Address:  n.m.Address,
 		Pods:     n.c.Network.Pods,

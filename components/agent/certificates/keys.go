@@ -44,6 +44,10 @@ func (s store) has(name string) bool {
 // lock makes the folder, private, and keeps other writers out of it until
 // unlock or until this process ends.
 func (s store) lock() (unlock func(), err error) {
+	// The folder above is everybody's to look into, whoever makes it first.
+	if err := os.MkdirAll(filepath.Dir(string(s)), 0o755); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(string(s), 0o700); err != nil {
 		return nil, err
 	}
