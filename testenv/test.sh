@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The whole test, as `make test` and CI run it: style, the examples by their own tools, unit tests, the tool built for every platform, the bundle,
-# and the lab tests on real machines. As root on Debian or Ubuntu it installs what it needs; elsewhere the lab
-# tests need root, and what is missing is listed. TEST_SKIP_LAB=1 leaves the lab tests out, and says so.
+# The whole test, as `make test` and CI run it: style, the examples by their own tools, unit tests, the tool built
+# for every platform, the bundle, and the lab tests on real machines. As root on Debian or Ubuntu it installs what it
+# needs; elsewhere the lab tests need root, and what is missing is listed. TEST_SKIP_LAB=1 leaves the lab tests out,
+# and says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -33,7 +33,8 @@ func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, w
 			return nil, 1, "agent: grant: no authority"
 		}
 	case verb == "certificates init":
-		for _, name := range []string{"cluster-ca.crt", "etcd-ca.crt", "front-proxy-ca.crt", "service-account.key", "service-account.pub", "encryption.yaml"} {
+		for _, name := range []string{"cluster-ca.crt", "cluster-ca.key", "etcd-ca.crt", "etcd-ca.key", "front-proxy-ca.crt", "front-proxy-ca.key",
+			"service-account.key", "service-account.pub", "encryption.yaml"} {
 			if _, ok := m.files[components.PKI+"/"+name]; !ok {
 				m.files[components.PKI+"/"+name] = file{mode: 0o644, content: []byte(name + " of " + m.name)}
 			}

@@ -35,6 +35,9 @@ func (m *Machine) Facts() components.Facts {
 		sum := components.Sum(file.content)
 		switch {
 		case ours(name) || slices.Contains(slices.Concat(base.Paths(), runtime.Paths()), name):
+			if secret(name) {
+				sum = ""
+			}
 			f.Files[name] = components.FileFact{SHA256: sum, Mode: uint32(file.mode)}
 		case path.Base(name) == "agent" && strings.HasPrefix(name, components.Root+"/agent-"):
 			f.Agents[name] = true
@@ -61,14 +64,13 @@ func (m *Machine) Facts() components.Facts {
 	return f
 }
 
-// ours says what facts look at without being asked: no private keys.
+// ours says what facts look at without being asked.
 func ours(name string) bool {
-	switch {
-	case strings.HasSuffix(name, ".key") || path.Base(name) == "encryption.yaml":
-		return false
-	case strings.HasPrefix(name, components.Etc+"/") || strings.HasPrefix(name, components.State+"/stamps/"):
-		return true
-	default:
-		return path.Dir(name) == components.Units && strings.HasPrefix(path.Base(name), "provision")
-	}
+	return strings.HasPrefix(name, components.Etc+"/") || strings.HasPrefix(name, components.State+"/stamps/") ||
+		path.Dir(name) == components.Units && strings.HasPrefix(path.Base(name), "provision")
+}
+
+// secret says what facts tell no sum of, only that it is there.
+func secret(name string) bool {
+	return strings.HasSuffix(name, ".key") || path.Base(name) == "encryption.yaml"
 }
