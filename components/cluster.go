@@ -75,6 +75,7 @@ func (m MachineSpec) NodeTaints() []Taint {
 // Bundle is what the chosen bundle holds, from its manifest.
 type Bundle struct {
 	ID     string            // "1.36.3-0123456789ab": version and the manifest's sum, the folder's name under Root
+	Arch   string            // Go's name: "amd64"
 	Files  map[string]string // SHA-256 (hex) of each file by its name in the bundle
 	Images []Image
 }

@@ -19,12 +19,15 @@ type Facts struct {
 	CPUs      int
 	Memory    uint64 // bytes
 	DiskFree  uint64 // bytes free below /var/lib
+	RootFree  uint64 // bytes free below /opt where that is another file system; 0 where it is the same
+	NoExec    bool   // programs below /opt may not be executed
 	ClockSkew time.Duration
 	SELinux   string // "", "permissive" or "enforcing"
 
 	Addresses    []netip.Prefix  // of every link, loopback left out
 	DefaultRoute bool            // IPv4
 	Modules      map[string]bool // of those asked for: built in, loaded or loadable
+	ModulesKnown bool            // the running kernel has its list of modules: what is not in Modules is not there
 	ResolvConf   string          // the file with the real upstream servers; "" where none is usable
 	LowerOOM     bool            // a process's OOM score can be lowered
 	Listening    []Listener
@@ -34,7 +37,8 @@ type Facts struct {
 	// every unit of ours, and every other file an action may write.
 	Bundles      []string            // folder names below Root whose unpacking finished
 	Agents       map[string]bool     // paths of agents present
-	BundleSums   map[string]bool     // SHA-256 (hex) of every file in those bundles
+	BundleSums   map[string]bool     // SHA-256 (hex) of every file in those bundles, and of those that an interrupted upload brought
+	Traces       []string            // those of Root, Etc and State that hold anything
 	Files        map[string]FileFact // by path
 	Units        map[string]UnitFact // by name, ours only
 	Sysctls      map[string]string   // by dotted name, of those asked for

@@ -17,7 +17,8 @@ func Cluster(names ...string) components.Cluster {
 		Name:    "site",
 		Version: "1.36.3",
 		Bundle: components.Bundle{
-			ID: "1.36.3-0123456789ab",
+			ID:   "1.36.3-0123456789ab",
+			Arch: "amd64",
 			Files: map[string]string{
 				"bin/agent": sum("agent"), "bin/node": sum("node"), "bin/containerd": sum("containerd"),
 				"images/pause.tar": sum("pause"), "images/coredns.tar": sum("coredns"),

@@ -93,7 +93,7 @@ func (b *Bundle) Manifest() format.Manifest { return b.manifest }
 
 // Components returns what plans need to know of the bundle.
 func (b *Bundle) Components() components.Bundle {
-	view := components.Bundle{ID: b.ID(), Files: make(map[string]string, len(b.files))}
+	view := components.Bundle{ID: b.ID(), Arch: b.manifest.Arch, Files: make(map[string]string, len(b.files))}
 	for name, file := range maps.All(b.files) {
 		view.Files[name] = file.SHA256
 	}

@@ -51,7 +51,8 @@ func TestOpen(t *testing.T) {
 	b := mustOpen(t)
 	_, id := bundletest.Make(t, "1.36.3", files)
 	want := components.Bundle{
-		ID: id,
+		ID:   id,
+		Arch: "amd64",
 		Files: map[string]string{
 			"bin/agent":        components.Sum([]byte(files["bin/agent"])),
 			"bin/node":         components.Sum([]byte(files["bin/node"])),

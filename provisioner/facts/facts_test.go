@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/base64"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,6 +24,9 @@ kernel 6.1.0-30-amd64
 systemd 252
 cgroup 2
 memory 2048
+root-free 1024
+noexec yes
+modules-known yes
 address eth0 192.0.2.7/24
 address tun0 10.0.0.1
 sysctl net.ipv4.ip_forward 0
@@ -33,9 +38,10 @@ file-mode 644 /etc/provision/kubelet.yaml
 unit provision-kubelet.service active enabled abc abc
 unit provision-proxy.service failed disabled abc def
 unit provision-etcd.service inactive enabled - def
-listen tcp 0100007F:1F90 77
+listen tcp 0100007F:1F90 77 my server
 listen tcp6 00000000000000000000000001000000:0016 78
 generation 7
+trace /opt/provision
 end
 `
 
@@ -49,7 +55,7 @@ func TestAnAnswerIsRead(t *testing.T) {
 	if now.UnixMilli() != 1700000000250 {
 		t.Errorf("now is %v", now)
 	}
-	if f.Arch != "amd64" || f.Memory != 2048<<10 || f.Systemd != 252 || f.Generation != 7 {
+	if f.Arch != "amd64" || f.Memory != 2048<<10 || f.Systemd != 252 || f.Generation != 7 || f.RootFree != 1<<20 || len(f.Traces) != 1 || !f.NoExec || !f.ModulesKnown {
 		t.Errorf("got %+v", f)
 	}
 	if len(f.Addresses) != 1 || f.Addresses[0] != netip.MustParsePrefix("192.0.2.7/24") {
@@ -71,6 +77,9 @@ func TestAnAnswerIsRead(t *testing.T) {
 		if got := f.Listening[i].Addr.String(); got != want {
 			t.Errorf("listener %d: got %s, want %s", i, got, want)
 		}
+	}
+	if a, b := f.Listening[0].Process, f.Listening[1].Process; a != "my server" || b != "" {
+		t.Errorf("processes: %q, %q", a, b)
 	}
 }
 
@@ -118,6 +127,26 @@ func TestTheScriptAndTheParserAgree(t *testing.T) {
 	}
 	if skew := f.ClockSkew.Abs().Seconds(); skew > 5 {
 		t.Errorf("this machine's clock differs from itself by %v", f.ClockSkew)
+	}
+}
+
+func TestWhoListens(t *testing.T) {
+	if _, err := exec.LookPath("ss"); err != nil || os.Getuid() != 0 {
+		t.Skip("no ss, or not root: nobody can say whose a port is")
+	}
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	f, err := Gather(t.Context(), here{}, Questions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	comm, _ := os.ReadFile("/proc/self/comm")
+	want := components.Listener{Proto: "tcp", Addr: netip.MustParseAddrPort(listener.Addr().String()), Process: strings.TrimSpace(string(comm))}
+	if !slices.Contains(f.Listening, want) {
+		t.Errorf("no %+v in %+v", want, f.Listening)
 	}
 }
 

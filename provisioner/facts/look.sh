@@ -8,6 +8,9 @@ set -f
 # cat, not read: the shell reads byte by byte, and a sysctl answers only the first read.
 first() { cat "$1" 2>/dev/null | head -n 1; }
 
+# A removal that goes on after its provision was killed takes away what would be found now. It ends soon.
+[ -d /var/lib/provision ] && flock -s -w 90 /var/lib/provision true 2>/dev/null
+
 echo "now $(date +%s.%N)"
 echo "hostname $(uname -n)"
 echo "machine-id $(first /etc/machine-id)"
@@ -22,6 +25,9 @@ if [ "$(stat -fc %T /sys/fs/cgroup 2>/dev/null)" = cgroup2fs ]; then echo "cgrou
 echo "cpus $(grep -c ^processor /proc/cpuinfo)"
 echo "memory $(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
 echo "disk-free $(df -Pk /var/lib | awk 'NR==2 {print $4}')"
+opt=/opt; [ -d $opt ] || opt=/
+[ "$(stat -c %d $opt)" = "$(stat -c %d /var/lib)" ] || echo "root-free $(df -Pk $opt | awk 'NR==2 {print $4}')"
+case ,$(findmnt -no OPTIONS -T $opt 2>/dev/null), in *,noexec,*) echo "noexec yes" ;; esac
 [ -r /sys/fs/selinux/enforce ] && { [ "$(first /sys/fs/selinux/enforce)" = 1 ] && echo "selinux enforcing" || echo "selinux permissive"; }
 ip -o addr show 2>/dev/null | awk '$2 != "lo" {print "address " $2 " " $4}'
 ip -4 route show default 2>/dev/null | grep -q . && echo "default-route yes"
@@ -39,6 +45,7 @@ for name in $1; do
 done
 
 modules=/lib/modules/$(uname -r)
+[ -r "$modules/modules.dep" ] && echo "modules-known yes"
 for name in $2; do
   if [ -d "/sys/module/$name" ] || grep -qs "/$name\.ko" "$modules/modules.builtin" "$modules/modules.dep"; then echo "module $name"; fi
 done
@@ -51,6 +58,13 @@ for dir in /opt/provision/*/; do
   case $name in .*|*.tmp*) continue ;; esac
   echo "bundle $name"
   tr ',{' '\n\n' <"$dir/manifest.json" | sed -n 's/.*"sha256": *"\([0-9a-f]\{64\}\)".*/bundle-sum \1/p'
+done
+# What an interrupted upload has brought need not be sent again; a half written file has no sum that anybody wants.
+for dir in /opt/provision/.tmp-unpack-*/; do
+  [ -d "$dir" ] && find "$dir" -type f -exec sha256sum {} + 2>/dev/null | sed -n 's/^\([0-9a-f]\{64\}\) .*/bundle-sum \1/p'
+done
+for dir in /opt/provision /etc/provision /var/lib/provision; do
+  [ -n "$(ls -A "$dir" 2>/dev/null | grep -vx 'lost+found')" ] && echo "trace $dir"
 done
 for agent in /opt/provision/agent-*/agent; do [ -x "$agent" ] && echo "agent $agent" && agent_found=$agent; done
 # A name with a line break in it is none of ours; xargs takes any other as it is, quotes and spaces included.
@@ -89,9 +103,13 @@ set +f
 for f in /var/lib/provision/journal/*.json; do [ -f "$f" ] && echo "journal $(tr -d '\n' <"$f" | base64 | tr -d '\n')"; done
 
 # Neighbours.
-for proto in tcp tcp6 udp udp6; do
-  [ -r /proc/net/$proto ] && awk -v p=$proto 'NR > 1 && ((p ~ /tcp/ && $4 == "0A") || (p ~ /udp/ && $4 == "07")) {print "listen " p " " $2 " " $10}' /proc/net/$proto
-done
+# Whose a port is matters until it is ours.
+{
+  [ -z "$units" ] && ss -H -lntupe 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)".* ino:\([0-9]*\) .*/owner \2 \1/p'
+  for proto in tcp tcp6 udp udp6; do [ -r /proc/net/$proto ] && sed "1d; s/^/$proto /" /proc/net/$proto; done
+} | awk '
+  $1 == "owner" {name = $0; sub(/^owner [0-9]+ /, "", name); owner[$2] = name; next}
+  ($1 ~ /tcp/ && $5 == "0A") || ($1 ~ /udp/ && $5 == "07") {print "listen " $1 " " $3 " " $11 (owner[$11] == "" ? "" : " " owner[$11])}'
 [ -x /usr/local/bin/k3s ] && echo "foreign k3s is installed (/usr/local/bin/k3s)"
 [ -d /etc/rancher/rke2 ] && echo "foreign rke2 is configured (/etc/rancher/rke2)"
 [ -f /etc/kubernetes/kubelet.conf ] && echo "foreign kubeadm has set this machine up (/etc/kubernetes/kubelet.conf)"

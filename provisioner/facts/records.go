@@ -77,12 +77,17 @@ func readUnit(p *parser, rest string) error {
 	return nil
 }
 
-// readListener reads "tcp6 <hex address>:<hex port> <inode>" as /proc/net has
-// it: each 32-bit word of the address in the machine's (little-endian) order.
+// readListener reads "tcp6 <hex address>:<hex port> <inode> <process>" as
+// /proc/net has it: each 32-bit word of the address in the machine's
+// (little-endian) order. The process is left out where it is not known.
 func readListener(p *parser, rest string) error {
-	fields := strings.Fields(rest)
-	if len(fields) != 3 {
-		return fmt.Errorf("%d fields instead of 3", len(fields))
+	fields := strings.SplitN(rest, " ", 4)
+	if len(fields) < 3 {
+		return fmt.Errorf("%d fields instead of 3 or 4", len(fields))
+	}
+	process := ""
+	if len(fields) == 4 {
+		process = shorten(fields[3])
 	}
 	host, port, _ := strings.Cut(fields[1], ":")
 	raw, err := hex.DecodeString(host)
@@ -100,6 +105,8 @@ func readListener(p *parser, rest string) error {
 	p.facts.Listening = append(p.facts.Listening, components.Listener{
 		Proto: strings.TrimSuffix(fields[0], "6"),
 		Addr:  netip.AddrPortFrom(addr.Unmap(), uint16(number)),
+
+		Process: process,
 	})
 	return nil
 }

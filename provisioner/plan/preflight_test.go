@@ -11,7 +11,10 @@ import (
 
 // sound is a cluster of a master and a worker, and facts that nothing is wrong with.
 func sound() (components.Cluster, Facts) {
-	c := components.Cluster{Version: "1.36.3", Bundle: components.Bundle{Files: map[string]string{"bin/agent": "0123456789abcdef"}}}
+	c := components.Cluster{Version: "1.36.3",
+		Network: components.Network{Pods: netip.MustParsePrefix("10.244.0.0/16"), Services: netip.MustParsePrefix("10.96.0.0/16")},
+		Overlay: components.Overlay{Mode: "auto", Port: components.PortWireGuard},
+		Bundle:  components.Bundle{Arch: "amd64", Files: map[string]string{"bin/agent": "0123456789abcdef"}}}
 	found := Facts{Machines: map[string]components.Facts{}}
 	for i, name := range []string{"m1", "w1"} {
 		address := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
