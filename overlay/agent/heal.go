@@ -78,6 +78,9 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, err error) {
 	if written, err := rules.Ensure(want.Rules); try(err) && written {
 		a.log.Info("nftables rules written", "table", "inet "+rules.Table)
 	}
+	if written, err := rules.AdmitDocker(); try(err) && written {
+		a.log.Info("docker's firewall lets the pods' packets through")
+	}
 	absent := map[string]bool{overlay.Bridge: true, overlay.Tunnel: true}
 	if len(want.CNI.Subnets) > 0 && try(host.EnsureBridge(want.MTU, want.CNI.Subnets[0].Bridge)) {
 		absent[overlay.Bridge] = false

@@ -82,9 +82,7 @@ func (r *remover) undoSysctl(what string, entry journal.Entry) error {
 	if entry.Absent {
 		return nil // its module came with us and stays; what it has is the module's own default
 	}
-	// In a sysctl's name dots separate, and a slash stands for a dot.
-	name := strings.NewReplacer(".", "/", "/", ".").Replace(entry.Name)
-	path := r.at("/proc/sys/" + name)
+	path := r.at(parameter(entry.Name))
 	text, err := durable.Read(path, 64<<10)
 	if gone(err) {
 		return nil

@@ -16,6 +16,7 @@ import (
 	"provision/overlay"
 	"provision/overlay/agent"
 	"provision/overlay/host"
+	"provision/overlay/rules"
 )
 
 // kernel is the network of this process's namespace.
@@ -60,6 +61,15 @@ func (kernel) deletePorts() ([]string, error) {
 // configuration (a machine that was only half made) its links and routes are
 // known by their mark.
 func (k kernel) deleteOverlay() ([]string, error) {
+	removed, err := k.deleteMesh()
+	withdrawn, dockerErr := rules.WithdrawDocker()
+	if withdrawn {
+		removed = append(removed, "our rules in docker's firewall")
+	}
+	return removed, errors.Join(err, dockerErr)
+}
+
+func (k kernel) deleteMesh() ([]string, error) {
 	text, err := durable.Read(filepath.Join(k.root, components.Etc, "overlay.json"), maxInput)
 	if err != nil {
 		return host.Remove()
