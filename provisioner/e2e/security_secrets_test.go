@@ -162,7 +162,7 @@ func (s *secured) nothingShows(t *testing.T) {
 			"cat /var/lib/provision/journal/* /var/lib/provision/lock/* /var/lib/provision/stamps/* /run/provision/overlay/status.json; cat /var/lib/provision/audit/* 2>/dev/null; true")
 		// Whatever nobody in particular may read, binaries and their data left out.
 		places[machine+"'s open files"] = s.on(machine, "runuser", "-u", "nobody", "--", "sh", "-c",
-			"cd /; find /etc /var /run /tmp /home /opt -type f -readable -size -1M -exec cat {} + 2>/dev/null; true")
+			"cd /; find /etc /var /run /tmp /home /opt -type f -readable -size -1000k -exec cat {} + 2>/dev/null; true")
 	}
 	for place, text := range places {
 		if len(text) == 0 {
@@ -190,7 +190,7 @@ func (s *secured) nothingShows(t *testing.T) {
 func (s *secured) filesAreClosed(t *testing.T) {
 	for _, machine := range s.machines {
 		script := `
-			find /etc/provision /var/lib/provision /run/provision /var/lib/kubelet -type f -perm /077 -size -1M -not -path '*/io.containerd.*' -exec grep -lE 'PRIVATE KEY|secret:' {} +
+			find /etc/provision /var/lib/provision /run/provision /var/lib/kubelet -type f -perm /077 -size -1000k -not -path '*/io.containerd.*' -exec grep -lE 'PRIVATE KEY|secret:' {} +
 			find /etc/provision /var/lib/provision -type f -name '*key*' -perm /077 -not -path '*/io.containerd.*' -not -name '*.pub'
 			find /etc/provision /var/lib/provision /opt/provision /etc/systemd/system/provision* \( -not -user root -o -not -group root -o -perm /022 \) -not -type l -not -path '*/io.containerd.*' -not -path '/var/lib/provision/containerd/*'
 			for d in /etc/provision/pki /var/lib/provision/etcd /var/lib/provision/audit /var/lib/provision/overlay /var/lib/provision/containerd; do
