@@ -1,4 +1,5 @@
-# Three masters, any of which may be lost, and five workers in two zones.
+# Three masters, any of which may be lost, and five workers in two zones. This version
+# checks such a file and plans it, but `up` refuses: one master is what it sets up.
 
 locals {
   net = "192.168.10.0/24"
