@@ -10,7 +10,8 @@ import (
 // together makes one of the job's requests to start or restart units that
 // nobody waits for, in the place of the last. systemd then orders them by their
 // After: asked for one after the other, a restarting etcd would wait for the
-// stop of an API server which cannot stop without it.
+// stop of an API server which cannot stop without it. A single request is named
+// like a merged one, so that a later plan with fewer of them was announced.
 func together(all []components.Action) []components.Action {
 	last, count := -1, 0
 	merged := actions.Units{Of: "units"}
@@ -24,7 +25,7 @@ func together(all []components.Action) []components.Action {
 		merged.Start = append(merged.Start, units.Start...)
 		merged.Restart = append(merged.Restart, units.Restart...)
 	}
-	if count < 2 {
+	if count == 0 {
 		return all
 	}
 	rest := func(of []components.Action) []components.Action {

@@ -23,7 +23,8 @@ func TestUnitsOfAJobStartTogether(t *testing.T) {
 		t.Error(diff)
 	}
 	one := []components.Action{file, actions.Units{Of: "etcd", Start: []string{"etcd"}}}
-	if diff := cmp.Diff(one, together(one)); diff != "" {
+	want = []components.Action{file, actions.Units{Of: "units", Start: []string{"etcd"}}}
+	if diff := cmp.Diff(want, together(one)); diff != "" {
 		t.Error(diff)
 	}
 }
