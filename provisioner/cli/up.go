@@ -29,7 +29,7 @@ changed. With --json the plan is one JSON document; it never holds a secret.
 
 Exit status: 0 nothing to do, 2 there are changes, 1 something is wrong.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, p, err := a.prepare(cmd.Context(), args[0])
+			s, _, p, err := a.prepare(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -66,10 +66,10 @@ command to go on.`,
 }
 
 // prepare connects, looks and plans. The caller closes the session.
-func (a *app) prepare(ctx context.Context, path string) (*session, plan.Plan, error) {
+func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, plan.Plan, error) {
 	s, err := a.open(ctx, path)
 	if err != nil {
-		return nil, plan.Plan{}, err
+		return nil, plan.Facts{}, plan.Plan{}, err
 	}
 	found, err := s.look(ctx)
 	if err == nil {
@@ -77,9 +77,9 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Plan, er
 	}
 	if err != nil {
 		s.close()
-		return nil, plan.Plan{}, err
+		return nil, plan.Facts{}, plan.Plan{}, err
 	}
-	return s, plan.Make(s.cluster, found, time.Now()), nil
+	return s, found, plan.Make(s.cluster, found, time.Now()), nil
 }
 
 // refuse says what stands in the way before anything is changed: a master that
@@ -118,7 +118,7 @@ func (s *session) leftOut() error {
 }
 
 func (a *app) up(ctx context.Context, path string, yes bool) error {
-	s, p, err := a.prepare(ctx, path)
+	s, found, p, err := a.prepare(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,9 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 		}
 	}
 	observer, finish := printer.Progress(p)
-	err = run.Apply(ctx, p, s.env("up", observer))
+	env := s.env("up", observer)
+	env.Try = trial{machine: env.Machine, cluster: s.cluster, found: found}.run
+	err = run.Apply(ctx, p, env)
 	finish(err)
 	return errors.Join(err, s.leftOut())
 }

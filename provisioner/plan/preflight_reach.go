@@ -69,6 +69,9 @@ func Reach(c components.Cluster, found Facts) map[string]reach.Request {
 // blank is a machine that runs nothing of ours yet.
 func blank(f components.Facts) bool { return len(f.Units) == 0 }
 
+// Untouched says that nothing of ours is on the machine.
+func Untouched(f components.Facts) bool { return !touched(f) }
+
 // need is a port at which others must reach a machine.
 type need struct {
 	proto       string

@@ -29,6 +29,9 @@ type Env struct {
 	// Replan looks at the machines and plans again, without those that failed.
 	Replan   func(ctx context.Context, failed []string) (plan.Plan, error)
 	Observer Observer
+	// Try, where it is set, is asked once, with the agents in place and before
+	// the lock is taken; its error ends the run. failed are without an agent.
+	Try func(ctx context.Context, failed []string) error
 	// Grace is how long the action at hand may go on when ctx is cancelled; 0 is 10 s.
 	Grace time.Duration
 }
@@ -55,6 +58,11 @@ func Apply(ctx context.Context, p plan.Plan, env Env) (err error) {
 	}()
 	for !p.Empty() {
 		if r.lock == nil && !early(p.Phases[0]) {
+			if env.Try != nil {
+				if err := env.Try(ctx, slices.Sorted(maps.Keys(r.failed))); err != nil {
+					return errors.Join(r.failures(), err)
+				}
+			}
 			if r.lock, err = Acquire(ctx, env); err != nil {
 				return errors.Join(r.failures(), err)
 			}

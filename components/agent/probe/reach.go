@@ -91,21 +91,26 @@ func dialAll(ctx context.Context, request reach.Request) []reach.Failure {
 	return failed
 }
 
-// try dials until it is answered, or ctx ends: then the last refusal counts for
-// more than the silence after it.
+// try dials until it is answered, or ctx ends: a refusal shortly before that
+// counts for more than the attempt that was cut short. An earlier one does not:
+// the listener was only starting.
 func try(ctx context.Context, dial reach.Dial, key []byte) error {
-	var last error
+	var refused error
+	var at time.Time
 	for {
 		err := once(ctx, dial, key)
 		if err == nil || errors.Is(err, errStranger) || reason(err) == reach.NoRoute {
 			return err
 		}
-		if last == nil || reason(err) == reach.Refused {
-			last = err
+		if reason(err) == reach.Refused {
+			refused, at = err, time.Now()
 		}
 		select {
 		case <-ctx.Done():
-			return last
+			if refused != nil && time.Since(at) < time.Second {
+				return refused
+			}
+			return err
 		case <-time.After(pause):
 		}
 	}
