@@ -24,7 +24,10 @@ type Setter interface {
 // record writes to the machine's journal what the actions are about to change,
 // as it is now. The first record of a thing is what undoing goes back to, so it
 // does no harm that a repeated run records again.
-func record(ctx context.Context, on components.Machine, actions []components.Action) error {
+//
+// The files' names sort by the run's generation, which only rises, and within a
+// run by time: two operators' clocks may differ.
+func record(ctx context.Context, on components.Machine, generation uint64, actions []components.Action) error {
 	var entries []journal.Entry
 	for _, action := range actions {
 		for _, touch := range action.Touches() {
@@ -46,8 +49,7 @@ func record(ctx context.Context, on components.Machine, actions []components.Act
 	if err != nil {
 		return err
 	}
-	// Names sort by time; the random part keeps two runs apart.
-	name := now.UTC().Format("20060102T150405.000000000Z") + "-" + rand.Text()[:6] + ".json"
+	name := fmt.Sprintf("%012d-%s-%s.json", generation, now.UTC().Format("20060102T150405.000000000Z"), rand.Text()[:6])
 	return on.WriteFile(ctx, path.Join(components.Journal, name), 0o600, text)
 }
 
