@@ -17,7 +17,8 @@ func Inventory() List {
 				{Path: "/etc/NetworkManager/conf.d/90-provision.conf"},
 			},
 			Networks: []string{"provision"},
-			Empty:    []string{"/var/lib/cni/results", "/var/lib/cni"},
+			// A userspace WireGuard that ends well leaves the folder of its socket.
+			Empty: []string{"/var/lib/cni/results", "/var/lib/cni", "/run/wireguard"},
 			// What may be a disk of its own comes before what holds it.
 			Dirs: []string{
 				components.Run, components.State + "/containerd", components.State + "/etcd",

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,6 +45,11 @@ should be gone and is not; where there is any of the last the exit status is 1.`
 			}
 			ctx, cancel := context.WithTimeout(command.Context(), timeout)
 			defer cancel()
+			unlock, err := lock(ctx, filepath.Join(root, components.State))
+			if err != nil {
+				return fmt.Errorf("remove: %w", err)
+			}
+			defer unlock()
 			self, err := os.Executable()
 			if err != nil {
 				return fmt.Errorf("remove: %w", err)

@@ -81,6 +81,11 @@ func (r *remover) remove(ctx context.Context) {
 		r.kept("what a broken part of the journal may name", err.Error())
 	}
 
+	lost := r.journalLost(entries)
+	if lost && err == nil {
+		r.keepSettings()
+	}
+
 	r.stopUnits(ctx, things)
 	for _, t := range things {
 		r.killAll(ctx, t.Cgroups)
@@ -93,6 +98,7 @@ func (r *remover) remove(ctx context.Context) {
 		r.removeCgroups(t.Cgroups)
 	}
 	r.undo(entries)
+	r.removeUnfinished(things, entries)
 	for _, t := range things {
 		r.removeFiles(t.Files, entries)
 		r.removeResults(t.Networks)
@@ -101,6 +107,9 @@ func (r *remover) remove(ctx context.Context) {
 				r.removed("folder %s", dir)
 			}
 		}
+	}
+	if lost {
+		r.removeManagerFolder()
 	}
 	proof := slices.Concat(r.list.Evidence, []string{r.list.Journal, r.self})
 	var last []string

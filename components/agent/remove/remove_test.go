@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,57 @@ func TestABareMachineIsLeftAsItIs(t *testing.T) {
 	}
 }
 
+// A run that was killed while it wrote a file leaves what it had written so far.
+func TestUnfinishedFilesGo(t *testing.T) {
+	w := newWorld(t)
+	w.journal("1.json", file("/etc/theirs.d/ours.conf", "", true, "ours"))
+	gone := []string{
+		"/etc/systemd/system/.provision.ABCDEF234567", "/etc/sysctl.d/.provision.aB3dE6gH",
+		"/etc/theirs.d/.provision.ABCDEF234567/new", "/etc/theirs.d/.provision.ABCDEF234567",
+	}
+	stay := []string{"/etc/sysctl.d/.provision.conf", "/etc/.provision.ABCDEF234567", "/etc/theirs.d/.provision.ABCDEF234568/more/new"}
+	for _, path := range slices.Concat(gone[:3], stay) {
+		w.write(path, "half")
+	}
+	report := w.remove()
+	for _, path := range gone {
+		if w.there(path) {
+			t.Errorf("%s is left", path)
+		}
+	}
+	for _, path := range stay {
+		if !w.there(path) {
+			t.Errorf("%s is gone", path)
+		}
+	}
+	if len(report.Residue) != 2 { // the folder that is not as we make them, and what waits for it
+		t.Errorf("residue %v", report.Residue)
+	}
+}
+
+// A removal may go on after the program that asked for it was killed.
+func TestRemovalsWaitForEachOther(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := lock(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := lock(ctx, dir); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the error is %v", err)
+	}
+	unlock()
+	if unlock, err = lock(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if unlock, err = lock(t.Context(), filepath.Join(dir, "none")); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
 func TestWhatCannotGoNowGoesNextTime(t *testing.T) {
 	w := newWorld(t)
 	w.node()
@@ -165,11 +217,11 @@ func TestSettingsGoBackWhereTheyAreStillOurs(t *testing.T) {
 
 func TestWithoutAJournalTheInventoryDecides(t *testing.T) {
 	w := newWorld(t)
-	w.write("/etc/sysctl.d/90-provision.conf", "ours")
+	w.write(settings, "ours")
 	w.write("/etc/sysctl.d/90-other.conf", "theirs")
 	w.write("/var/lib/provision/journal/1.json", "{")
 	report := w.remove()
-	if w.there("/etc/sysctl.d/90-provision.conf") || !w.there("/etc/sysctl.d/90-other.conf") {
+	if w.there(settings) || !w.there("/etc/sysctl.d/90-other.conf") {
 		t.Error("the wrong file is left")
 	}
 	if len(report.Residue) > 0 || len(report.Kept) != 1 || !strings.Contains(report.Kept[0].Why, "1.json") {

@@ -3,7 +3,11 @@ package remove
 import (
 	"strings"
 	"testing"
+
+	"provision/components/removal"
 )
+
+var settings = (&remover{list: removal.Inventory()}).settings()
 
 // What nobody can put back is named, and what somebody set meanwhile is not ours to name.
 func TestALostJournalIsTold(t *testing.T) {
@@ -21,5 +25,20 @@ func TestALostJournalIsTold(t *testing.T) {
 	}
 	if again := w.remove(); len(again.Kept) > 0 {
 		t.Errorf("the second time %v was kept", again.Kept)
+	}
+}
+
+func TestAFolderOfNetworkManagersIsOursOnlyWhereItIsNotInstalled(t *testing.T) {
+	for _, installed := range []bool{false, true} {
+		w := newWorld(t)
+		w.write(settings, "# Ours.\n")
+		w.write("/etc/NetworkManager/conf.d/90-provision.conf", "ours")
+		if installed {
+			w.write("/etc/NetworkManager/NetworkManager.conf", "theirs")
+		}
+		w.remove()
+		if there := w.there("/etc/NetworkManager/conf.d"); there != installed {
+			t.Errorf("NetworkManager is installed: %v; its folder is there: %v", installed, there)
+		}
 	}
 }
