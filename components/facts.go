@@ -31,7 +31,8 @@ type Facts struct {
 	ResolvConf   string          // the file with the real upstream servers; "" where none is usable
 	LowerOOM     bool            // a process's OOM score can be lowered
 	Listening    []Listener
-	Foreign      []string // sentences about bad neighbours ("k3s is installed")
+	Foreign      []string   // sentences about bad neighbours ("k3s is installed")
+	Firewalls    []Firewall // of others, that drop what they do not know
 
 	// What is there of ours. Files holds every file below Etc and State/stamps,
 	// every unit of ours, and every other file an action may write.

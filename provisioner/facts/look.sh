@@ -1,7 +1,6 @@
 # Looks at a machine and changes nothing. Runs on sh's standard input, as root, with
 #   $1 the sysctls to read, $2 the modules to look for, $3 files to sum besides ours (each list separated by spaces)
 # and prints records, one a line: a keyword, then fields separated by single spaces; the last field may hold spaces.
-# shellcheck shell=sh
 LC_ALL=C; export LC_ALL
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH
 set -f
@@ -64,7 +63,7 @@ for dir in /opt/provision/.tmp-unpack-*/; do
   [ -d "$dir" ] && find "$dir" -type f -exec sha256sum {} + 2>/dev/null | sed -n 's/^\([0-9a-f]\{64\}\) .*/bundle-sum \1/p'
 done
 for dir in /opt/provision /etc/provision /var/lib/provision; do
-  [ -n "$(ls -A "$dir" 2>/dev/null | grep -vx 'lost+found')" ] && echo "trace $dir"
+  [ -n "$(find "$dir" -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null | head -n 1)" ] && echo "trace $dir"
 done
 for agent in /opt/provision/agent-*/agent; do [ -x "$agent" ] && echo "agent $agent" && agent_found=$agent; done
 # A name with a line break in it is none of ours; xargs takes any other as it is, quotes and spaces included.
@@ -80,7 +79,6 @@ extra=$3
 ours | grep -v -e '\.key$' -e '/encryption\.yaml$' | sum
 ours | mode
 set -f
-# shellcheck disable=SC2010 # a name that grep lets through has no line break
 units=$(ls /etc/systemd/system 2>/dev/null | grep '^provision-.*\.service$')
 if [ -n "$units" ]; then
   # A unit's file and its process both carry PROVISION_SUM, the sum of all that the process was to read.
@@ -110,10 +108,35 @@ for f in /var/lib/provision/journal/*.json; do [ -f "$f" ] && echo "journal $(tr
 } | awk '
   $1 == "owner" {name = $0; sub(/^owner [0-9]+ /, "", name); owner[$2] = name; next}
   ($1 ~ /tcp/ && $5 == "0A") || ($1 ~ /udp/ && $5 == "07") {print "listen " $1 " " $3 " " $11 (owner[$11] == "" ? "" : " " owner[$11])}'
-[ -x /usr/local/bin/k3s ] && echo "foreign k3s is installed (/usr/local/bin/k3s)"
+[ -x /usr/local/bin/k3s ] && echo "foreign k3s is installed (/usr/local/bin/k3s); k3s-uninstall.sh removes it"
 [ -d /etc/rancher/rke2 ] && echo "foreign rke2 is configured (/etc/rancher/rke2)"
-[ -f /etc/kubernetes/kubelet.conf ] && echo "foreign kubeadm has set this machine up (/etc/kubernetes/kubelet.conf)"
+for f in /etc/kubernetes/kubelet.conf /etc/kubernetes/admin.conf /etc/kubernetes/manifests/*.yaml; do
+  [ -f "$f" ] && echo "foreign kubeadm has set this machine up ($f); \`kubeadm reset\` undoes that" && break
+done
 [ -d /var/lib/k0s ] && echo "foreign k0s is installed (/var/lib/k0s)"
 systemctl is-active -q kubelet 2>/dev/null && echo "foreign a kubelet.service is running"
-[ ! -d /opt/provision ] && [ -n "$(ls -A /var/lib/kubelet 2>/dev/null)" ] && echo "foreign /var/lib/kubelet is not empty and not ours"
+kubelet=; for f in /etc/systemd/system/provision-kubelet.service /etc/provision/kubelet.yaml /etc/provision/kubelet.kubeconfig; do [ -e $f ] && kubelet=ours; done
+[ -z "$kubelet" ] && [ -n "$(find /var/lib/kubelet -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null | head -n 1)" ] && echo "foreign /var/lib/kubelet is not empty, and no kubelet of ours is here"
+for link in bridge0 wg0; do
+  [ -z "$units" ] && [ -e /sys/class/net/$link ] && [ "$(first /sys/class/net/$link/ifalias)" != provision ] && echo "foreign a link named $link that is not ours, a name that the pods' network needs"
+done
+# podman and nerdctl have networks of their own, which disturb nobody.
+cni=$(ls /etc/cni/net.d 2>/dev/null | grep -E '\.conf(list)?$' | grep -vE 'podman|nerdctl|crio|loopback' | head -n 1)
+[ -n "$cni" ] && echo "foreign the pod network of another Kubernetes is configured (/etc/cni/net.d/$cni)"
+
+# Firewalls that drop what no rule accepts, and what theirs accept.
+tables=
+if command -v nft >/dev/null; then
+  tables=$(nft list chains 2>/dev/null | awk '$1 == "table" {table = $2 " " $3}
+    $2 == "filter" && $3 == "hook" && ($4 == "forward" || $4 == "input") && /policy drop/ && table ~ /^(inet|ip) [A-Za-z0-9_.-]+$/ {print "firewall " $4 " " table}')
+fi
+if [ -n "$tables" ]; then
+  echo "$tables"
+  echo "$tables" | cut -d' ' -f3- | sort -u | while read -r family table; do
+    nft list table "$family" "$table" 2>/dev/null | sed 's/^[[:space:]]*//' | grep -E '^chain |accept' | head -n 500 | sed "s/^/firewall-rule $family $table /"
+  done
+fi
+if grep -qsx filter /proc/net/ip_tables_names && save=$(command -v iptables-legacy-save); then
+  $save -t filter 2>/dev/null | sed -n 's/^:FORWARD DROP.*/firewall forward legacy filter/p; s/^:INPUT DROP.*/firewall input legacy filter/p; /ACCEPT$/s/^-A/firewall-rule legacy filter -A/p'
+fi
 echo "end"

@@ -109,6 +109,8 @@ var records = map[string]func(p *parser, rest string) error{
 	"trace":         func(p *parser, rest string) error { p.facts.Traces = append(p.facts.Traces, rest); return nil },
 	"foreign":       func(p *parser, rest string) error { p.facts.Foreign = append(p.facts.Foreign, rest); return nil },
 	"arch":          readArch,
+	"firewall":      readFirewall,
+	"firewall-rule": readFirewallRule,
 	"address":       readAddress,
 	"sysctl":        readSysctl,
 	"file-sum":      readFileSum,
