@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,12 +17,17 @@ import (
 )
 
 // link gives the unfinished folder hard links to files that other bundles on
-// this machine hold. A bundle's word for it is not enough: every file is read.
+// this machine hold, or calls that did not end, this bundle's among them.
+// Nobody's word for it is enough: every file is read.
 func (u *unpacking) link(files []bundle.File, tmp string) error {
 	if len(files) == 0 {
 		return nil
 	}
 	held, err := u.held()
+	if err != nil {
+		return err
+	}
+	left, err := u.unfinished()
 	if err != nil {
 		return err
 	}
@@ -33,13 +39,26 @@ func (u *unpacking) link(files []bundle.File, tmp string) error {
 	var group errgroup.Group
 	group.SetLimit(2)
 	for _, file := range files {
-		group.Go(func() error { return u.linkOne(file, held[file.SHA256], path.Join(tmp, file.Name)) })
+		candidates := slices.Clone(held[file.SHA256])
+		for _, folder := range left {
+			if folder != tmp {
+				candidates = append(candidates, path.Join(folder, file.Name))
+			}
+		}
+		group.Go(func() error { return u.linkOne(file, candidates, path.Join(tmp, file.Name)) })
 	}
 	return group.Wait()
 }
 
 // linkOne links the first candidate that is what it should be.
 func (u *unpacking) linkOne(file bundle.File, candidates []string, name string) error {
+	// An earlier call's, which may have been killed before it set the mode.
+	if u.dir.Chmod(name, fs.FileMode(file.Mode)) == nil && same(u.dir, name, file) {
+		return nil
+	}
+	if err := u.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	for _, candidate := range candidates {
 		if err := u.ctx.Err(); err != nil {
 			return err

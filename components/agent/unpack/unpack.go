@@ -25,7 +25,8 @@ import (
 )
 
 // tmpPrefix begins the names of unfinished folders. It begins with a dot so
-// that nobody takes them for bundles.
+// that nobody takes them for bundles. What of one is whole need not be sent
+// again: facts reports the sums of its files.
 const tmpPrefix = ".tmp-unpack-"
 
 // idForm is what an id, and with it a folder below root, may be called.
@@ -47,8 +48,9 @@ func (r Result) String() string {
 }
 
 // Unpack reads a bundle's stream to its end and makes the folder root/id of it.
-// A call that is killed leaves nothing but a folder that the next call removes.
-// Calls at the same time wait for one another.
+// A call that is killed, or whose stream is torn, leaves nothing but a folder
+// whose whole files the next call takes over. Calls at the same time wait for
+// one another.
 func Unpack(ctx context.Context, stream io.Reader, root, id string) (Result, error) {
 	if !idForm.MatchString(id) {
 		return Result{}, fmt.Errorf("%.60q is no bundle's id", id)
@@ -66,11 +68,15 @@ func Unpack(ctx context.Context, stream io.Reader, root, id string) (Result, err
 		return Result{}, err
 	}
 	defer unlock()
-	if err := sweep(dir); err != nil {
-		return Result{}, err
-	}
 	u := &unpacking{ctx: ctx, dir: dir, root: root, id: id}
 	result, err := u.run(stream)
+	keep := ""
+	if torn(err) {
+		keep = tmpPrefix + id
+	}
+	if sweepErr := sweep(dir, keep); err == nil {
+		err = sweepErr
+	}
 	if err != nil {
 		return Result{}, fmt.Errorf("bundle %s: %w", id, err)
 	}
@@ -101,7 +107,6 @@ func (u *unpacking) run(stream io.Reader) (Result, error) {
 		return Result{}, fmt.Errorf("the stream holds bundle %s", got)
 	}
 	tmp := tmpPrefix + u.id
-	defer u.dir.RemoveAll(tmp) // what a failure leaves; after the rename there is nothing
 	result, err := u.fill(s, raw, tmp)
 	if err != nil {
 		return Result{}, err
@@ -116,7 +121,7 @@ func (u *unpacking) run(stream io.Reader) (Result, error) {
 // rest as links.
 func (u *unpacking) fill(s *bundle.Stream, raw []byte, tmp string) (Result, error) {
 	var result Result
-	if err := u.dir.Mkdir(tmp, 0o755); err != nil {
+	if err := u.prepare(s, tmp); err != nil {
 		return result, err
 	}
 	if err := u.write(path.Join(tmp, bundle.ManifestName), 0o644, strings.NewReader(string(raw))); err != nil {
@@ -143,9 +148,13 @@ func (u *unpacking) fill(s *bundle.Stream, raw []byte, tmp string) (Result, erro
 	return result, u.link(missing, tmp)
 }
 
-// write makes a new file and the folders that it lies in.
+// write makes a new file, in place of what an earlier call left, and the folders
+// that it lies in.
 func (u *unpacking) write(name string, mode fs.FileMode, content io.Reader) error {
 	if err := u.dir.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	if err := u.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	file, err := u.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
@@ -205,20 +214,4 @@ func (u *unpacking) complete() (bundle.Manifest, error) {
 		}
 	}
 	return manifest, nil
-}
-
-// sweep removes what calls that were killed have left.
-func sweep(dir *os.Root) error {
-	entries, err := fs.ReadDir(dir.FS(), ".")
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), tmpPrefix) {
-			if err := dir.RemoveAll(entry.Name()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
