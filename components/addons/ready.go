@@ -27,6 +27,9 @@ func (a WaitReady) String() string {
 	return "wait until " + strings.Join(a.Nodes, ", ") + " and DNS are ready"
 }
 
+// Interruptible says that nothing is lost by not waiting.
+func (WaitReady) Interruptible() bool { return true }
+
 // Touches is empty.
 func (WaitReady) Touches() []components.Touch { return nil }
 

@@ -19,6 +19,7 @@ const (
 	exitFailed  = 1
 	exitPending = 2 // plan: there are changes
 	exitMisuse  = 64
+	exitStopped = 130 // by Ctrl-C or SIGTERM
 )
 
 // app is what every command shares: its streams and the flags that all know.
@@ -26,7 +27,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	bundles        string
-	vars           []string
+	vars, varFiles []string
 	json           bool
 }
 
@@ -36,7 +37,11 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
-	return a.exit(root.ExecuteContext(ctx))
+	code := a.exit(root.ExecuteContext(ctx))
+	if code == exitFailed && ctx.Err() != nil {
+		return exitStopped
+	}
+	return code
 }
 
 func (a *app) root() *cobra.Command {
@@ -57,7 +62,8 @@ access are enough from any computer.
     provision verify cluster.hcl       prove that it works
     provision down cluster.hcl         take everything away again
 
-Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse.`,
+Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse,
+130 stopped by Ctrl-C.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -76,7 +82,7 @@ Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	for _, command := range []*cobra.Command{
 		a.initCommand(), a.validateCommand(), a.planCommand(), a.upCommand(), a.statusCommand(),
-		a.kubeconfigCommand(), a.kubectlCommand(), a.sshCommand(), a.verifyCommand(), a.downCommand(), a.versionCommand(),
+		a.kubeconfigCommand(), a.kubectlCommand(), a.sshCommand(), a.logsCommand(), a.verifyCommand(), a.downCommand(), a.unlockCommand(), a.completionCommand(), a.versionCommand(),
 	} {
 		root.AddCommand(command)
 	}
@@ -91,7 +97,14 @@ func (a *app) withFile(cmd *cobra.Command) *cobra.Command {
 		}
 		return nil
 	}
+	cmd.ValidArgsFunction = a.completeMachines
+	return a.withVariables(cmd)
+}
+
+// withVariables gives a command that reads the cluster file its variables.
+func (a *app) withVariables(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringArrayVar(&a.vars, "var", nil, "set a variable of the file, as `name=value` (may be repeated)")
+	cmd.Flags().StringArrayVar(&a.varFiles, "var-file", nil, "set variables of the file from a `file` of name = value lines (may be repeated; --var wins)")
 	return cmd
 }
 

@@ -24,6 +24,14 @@ import (
 // load reads the cluster file, and says all its mistakes at once.
 func (a *app) load(path string) (*config.File, error) {
 	vars := map[string]string{}
+	for _, name := range a.varFiles {
+		values, diags := config.LoadVariables(name)
+		config.Write(a.stderr, diags, a.printer().Colour())
+		if diags.HasErrors() {
+			return nil, status(exitFailed)
+		}
+		maps.Copy(vars, values)
+	}
 	for _, v := range a.vars {
 		name, value, ok := strings.Cut(v, "=")
 		if !ok {
@@ -48,6 +56,8 @@ type session struct {
 	cluster components.Cluster
 	clients map[string]*ssh.Client
 	unreach map[string]error // why a machine does not answer
+
+	claim claim // on the lock; made when first needed
 
 	mu   sync.Mutex
 	kube *kube.Client
@@ -137,6 +147,7 @@ func (s *session) connect(ctx context.Context, machines []config.Machine) {
 }
 
 func (s *session) close() {
+	s.claim.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.kube != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"strings"
 	"time"
 
@@ -56,8 +55,9 @@ func (a *app) upCommand() *cobra.Command {
 is left alone, so running it again is how to go on after an interruption and how to
 repair what drifted.
 
-Ctrl-C stops after the action at hand, which has ten seconds to end; run the same
-command to go on.`,
+Ctrl-C stops after the actions at hand, which have ten seconds to end; an upload stops
+at once. Exit status 130. Ctrl-C once more ends at once. Run the same command to go on:
+also after that, and after anything else that ended it.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.up(cmd.Context(), args[0], yes) },
 	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -157,12 +157,16 @@ func (s *session) env(reason string, observer run.Observer) run.Env {
 	for _, m := range s.cluster.Masters() {
 		masters = append(masters, m.Name)
 	}
+	if s.claim.file == nil {
+		s.claim = newClaim()
+	}
 	return run.Env{
 		Machine:  func(name string) (components.Machine, error) { return s.machine(name) },
 		Site:     site{s},
 		Masters:  masters,
 		Agent:    s.cluster.Agent(),
-		Owner:    owner(),
+		Owner:    s.claim.owner(),
+		Alive:    alive,
 		Reason:   reason,
 		Observer: observer,
 		Replan: func(ctx context.Context, failed []string) (plan.Plan, error) {
@@ -173,19 +177,6 @@ func (s *session) env(reason string, observer run.Observer) run.Env {
 			return plan.Make(s.cluster, found, time.Now()), nil
 		},
 	}
-}
-
-// owner says who runs this, for whoever finds the lock taken.
-func owner() string {
-	name := "somebody"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "somewhere"
-	}
-	return fmt.Sprintf("%s@%s, process %d", name, host, os.Getpid())
 }
 
 // agree asks on the terminal. Without one nothing can be asked, and so nothing

@@ -29,21 +29,28 @@ const exitTaken = 75
 
 // LockedError is a lock that somebody else holds.
 type LockedError struct {
-	Machine string
-	Owner   string
-	Reason  string
+	Machine    string
+	Owner      string
+	Reason     string
+	generation uint64
+	left       time.Duration
 }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("%s: the cluster is being changed by %s (%s); wait for it to end, or if it died, for its lease to run out (%s)",
-		e.Machine, e.Owner, e.Reason, leaseFor)
+	return fmt.Sprintf("%s: the cluster is being changed by %s (%s); run again when that has ended, or break its lock with 'provision unlock'",
+		e.Machine, e.Owner, e.Reason)
 }
 
 type lease struct {
 	Owner      string `json:"owner"`
 	Reason     string `json:"reason"`
 	Generation uint64 `json:"generation"`
+	// Held and Remaining say for how long it counts unless it is renewed.
+	Held      bool    `json:"held"`
+	Remaining float64 `json:"remaining_seconds"`
 }
+
+func (l lease) left() time.Duration { return time.Duration(l.Remaining * float64(time.Second)) }
 
 // Lock is a held lock.
 type Lock struct {
@@ -55,10 +62,12 @@ type Lock struct {
 	lost       context.Context // done, with its cause, when a renewal failed
 }
 
-// Acquire takes the lock and keeps renewing it until Release.
+// Acquire takes the lock and keeps renewing it until Release. A lease that its
+// owner no longer renews is waited for, or given back where the owner is known
+// to be gone; any other is a *LockedError.
 func Acquire(ctx context.Context, env Env) (*Lock, error) {
 	l := &Lock{env: env}
-	if err := l.take(ctx); err != nil {
+	if err := l.outlive(ctx, l.take(ctx)); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), l.Release())
 	}
 	l.renew()
@@ -126,7 +135,10 @@ func (l *Lock) agent(ctx context.Context, on components.Machine, verb string, ar
 	var present lease
 	var exit *components.ExitError
 	if verb == "acquire" && errors.As(err, &exit) && exit.Code == exitTaken && json.Unmarshal(out, &present) == nil {
-		return present, &LockedError{Machine: on.Name(), Owner: present.Owner, Reason: present.Reason}
+		return present, &LockedError{
+			Machine: on.Name(), Owner: present.Owner, Reason: present.Reason,
+			generation: present.Generation, left: present.left(),
+		}
 	}
 	if err == nil {
 		err = json.Unmarshal(out, &present)

@@ -12,6 +12,7 @@ type Kind string
 
 // The kinds of events, in the order in which a run brings them.
 const (
+	Notice       Kind = "notice" // Action is a sentence; at any time
 	LockHeld     Kind = "lock"
 	PhaseStart   Kind = "phase-start"
 	StageStart   Kind = "stage-start"

@@ -26,6 +26,9 @@ type Env struct {
 	Agent   string // path of the agent's binary on every machine
 	Owner   string // who runs this, for whoever finds the lock taken
 	Reason  string // what for: "up"
+	// Alive says whether the process of an owner, as a lease names it, still
+	// runs, where that can be known for certain. nil: it never can.
+	Alive func(owner string) (alive, known bool)
 	// Replan looks at the machines and plans again, without those that failed.
 	Replan   func(ctx context.Context, failed []string) (plan.Plan, error)
 	Observer Observer
@@ -40,6 +43,10 @@ type Env struct {
 // puts something named by its content where nothing reads it yet.
 type Early interface{ Early() bool }
 
+// Interruptible marks an action that may end in its middle: it only waits, or
+// the next run goes on where it was.
+type Interruptible interface{ Interruptible() bool }
+
 // Apply carries out p, and what is left of it as replanned after each phase.
 //
 // A machine whose action failed runs nothing after it; its neighbours finish
@@ -50,6 +57,16 @@ func Apply(ctx context.Context, p plan.Plan, env Env) (err error) {
 	hard, stop := outlive(ctx, env.Grace)
 	defer stop()
 	r.soft, r.hard = ctx, hard
+	told := make(chan struct{})
+	quiet := context.AfterFunc(ctx, func() {
+		defer close(told)
+		r.tell(Event{Kind: Notice, Action: "stopping after the actions at hand; once more ends at once"})
+	})
+	defer func() {
+		if !quiet() {
+			<-told // nobody is told anything after the end
+		}
+	}()
 
 	defer func() {
 		if r.lock != nil {

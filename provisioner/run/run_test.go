@@ -3,7 +3,6 @@ package run
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -58,8 +57,7 @@ func (b *box) Run(_ context.Context, argv []string, _ io.Reader) ([]byte, error)
 	switch argv[2] {
 	case "acquire":
 		if b.lease != nil {
-			out, _ := json.Marshal(map[string]string{"owner": b.lease["owner"], "reason": b.lease["reason"]})
-			return out, &components.ExitError{Argv: argv, Code: exitTaken}
+			return b.answer(), &components.ExitError{Argv: argv, Code: exitTaken}
 		}
 		b.lease = map[string]string{"owner": flag("--owner"), "reason": flag("--reason")}
 		have, _ := strconv.Atoi(seen())
@@ -73,11 +71,26 @@ func (b *box) Run(_ context.Context, argv []string, _ io.Reader) ([]byte, error)
 		}
 		b.lease = nil
 	}
-	out := fmt.Appendf(nil, `{"owner":%q,"reason":%q,"generation":%s}`, b.lease["owner"], b.lease["reason"], cmp.Or(seen(), "0"))
+	out := b.answer()
 	if b.after != nil {
 		return out, b.after(argv[2])
 	}
 	return out, nil
+}
+
+// answer is what every verb of the lock prints. A lease's time runs from its
+// "until" on; one that has none does not run out.
+func (b *box) answer() []byte {
+	left := 60.0
+	if until, err := time.Parse(time.RFC3339Nano, b.lease["until"]); err == nil {
+		left = time.Until(until).Seconds()
+	}
+	if left <= 0 {
+		b.lease = nil
+	}
+	generation := cmp.Or(strings.TrimSpace(b.files[lockDir+"/generation"]), "0")
+	return fmt.Appendf(nil, `{"owner":%q,"reason":%q,"generation":%s,"held":%v,"remaining_seconds":%f}`,
+		b.lease["owner"], b.lease["reason"], generation, b.lease != nil, max(0, left))
 }
 
 func (b *box) ReadFile(_ context.Context, name string) ([]byte, error) {
@@ -138,6 +151,7 @@ func site(boxes ...*box) Env {
 		Agent:   "/agent",
 		Owner:   "test",
 		Reason:  "up",
+		Alive:   func(string) (alive, known bool) { return true, true },
 		Grace:   50 * time.Millisecond,
 	}
 }

@@ -47,12 +47,14 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 	if err != nil {
 		return r.fail(phase, stage, job.Machine, nil, err)
 	}
+	var generation uint64 // 0 before the lock is held, when nothing that is journaled happens
 	if r.lock != nil {
+		generation = r.lock.generation
 		if err := r.lock.enter(r.hard, on); err != nil {
 			return r.fail(phase, stage, job.Machine, nil, err)
 		}
 	}
-	if err := record(r.hard, on, job.Actions); err != nil {
+	if err := record(r.hard, on, generation, job.Actions); err != nil {
 		return r.fail(phase, stage, job.Machine, nil, fmt.Errorf("journal: %w", err))
 	}
 	for _, action := range job.Actions {
@@ -68,7 +70,16 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 		event := Event{Phase: phase, Stage: stage, Machine: job.Machine, Component: action.Component(), Action: action.String()}
 		event.Kind = ActionStart
 		r.tell(event)
-		if err := action.Apply(r.hard, on, r.env.Site); err != nil {
+		ctx := r.hard
+		if i, ok := action.(Interruptible); ok && i.Interruptible() {
+			ctx = r.soft
+		}
+		if err := action.Apply(ctx, on, r.env.Site); err != nil {
+			if ctx == r.soft && r.soft.Err() != nil {
+				event.Kind, event.Err = ActionFailed, context.Cause(r.soft)
+				r.tell(event)
+				return nil // it did not fail: see above
+			}
 			if cause := context.Cause(r.hard); cause != nil && errors.Is(err, context.Canceled) {
 				err = cause
 			}

@@ -102,6 +102,8 @@ func (l *live) observe(e run.Event) {
 	l.summary.count(e)
 	stays := ""
 	switch e.Kind {
+	case run.Notice:
+		stays = l.columns.line(l.style, e)
 	case run.PhaseStart:
 		l.phase = e.Phase
 	case run.PhaseDone:

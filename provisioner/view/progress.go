@@ -111,6 +111,11 @@ func layout(what plan.Plan) columns {
 func (c columns) line(s style, e run.Event) string {
 	head := pad(e.Machine, c.machine) + "  " + pad(e.Component, c.component) + "  " + clean(e.Action) + "  "
 	switch e.Kind {
+	case run.Notice:
+		if e.Machine == "" {
+			return s.yellow(clean(e.Action))
+		}
+		return s.yellow(clean(e.Machine + ": " + e.Action))
 	case run.PhaseStart:
 		return s.bold(clean(e.Phase))
 	case run.ActionDone:

@@ -1,0 +1,99 @@
+//go:build lab
+
+package e2e
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestKilled kills `provision` without a warning at random moments of up and of
+// down, again and again on the same machines. The same command must then do what
+// is left, at once: the lock of the dead keeps nobody waiting.
+//
+// PROVISION_KILLS is how often in each direction; PROVISION_SEED repeats a run's
+// moments.
+func TestKilled(t *testing.T) {
+	ups, downs := 4, 3
+	if n := number(t, "PROVISION_KILLS"); n > 0 {
+		ups, downs = int(n), int(n)
+	}
+	seed := cmp.Or(number(t, "PROVISION_SEED"), uint64(time.Now().UnixNano()))
+	t.Logf("PROVISION_SEED=%d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+
+	l := newLab(t, "--masters", "1", "--workers", "1")
+	machines := []string{"m1", "w1"}
+	before := map[string]string{}
+	for _, m := range machines {
+		before[m] = l.traces(m)
+	}
+	// How long they take by themselves: the moments are spread over that.
+	upTakes, downTakes := l.timed("up"), l.timed("down")
+	for i := range max(ups, downs) {
+		if i < ups {
+			after := time.Duration(random.Float64() * float64(upTakes))
+			t.Logf("up %d of %d is killed after %.2f s", i+1, ups, after.Seconds())
+			l.killed("up", after)
+		}
+		if took := l.timed("up"); took > upTakes+leaseWait {
+			t.Errorf("up took %s where a whole one takes %s: did it wait for the lock?", took, upTakes)
+		}
+		l.provision(0, "plan")
+		if i < downs {
+			after := time.Duration(random.Float64() * float64(downTakes))
+			t.Logf("down %d of %d is killed after %.2f s", i+1, downs, after.Seconds())
+			l.killed("down", after)
+		}
+		l.timed("down")
+		for _, m := range machines {
+			if after := l.traces(m); after != before[m] {
+				t.Fatalf("%s before up:\n%s\nafter down:\n%s", m, before[m], after)
+			}
+		}
+	}
+}
+
+// leaseWait is less than the 45 s that a lease lasts at least after its owner died.
+const leaseWait = 30 * time.Second
+
+// timed runs up or down, which must succeed, and returns how long it took.
+func (l *lab) timed(command string) time.Duration {
+	l.t.Helper()
+	start := time.Now()
+	l.provision(0, command, "--yes")
+	return time.Since(start)
+}
+
+// killed starts up or down and kills it after a time, if it lives that long.
+func (l *lab) killed(command string, after time.Duration) {
+	l.t.Helper()
+	cmd := exec.Command(filepath.Join(root, "bin", "provision"), command, l.file, "--yes")
+	cmd.Dir = root
+	if err := cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	kill := time.AfterFunc(after, func() { cmd.Process.Kill() })
+	defer kill.Stop()
+	cmd.Wait() // killed, most often; what it was when it was not shows in the next one
+}
+
+// number reads a number from the environment; 0 where there is none.
+func number(t *testing.T, name string) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
