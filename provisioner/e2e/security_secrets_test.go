@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -156,6 +157,11 @@ func pieces(content []byte) []string {
 func (s *secured) nothingShows(t *testing.T) {
 	secrets := s.secrets(t)
 	places := map[string]string{"what provision said": s.said.String(), "a process's arguments or environment": s.processes.all()}
+	cached, err := exec.CommandContext(t.Context(), "sh", "-c", `find "$1" -type f -exec cat {} +`, "-", s.cache).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	places["the user's cache"] = string(cached)
 	for _, machine := range s.machines {
 		places[machine+"'s journal"] = s.on(machine, "journalctl", "-q", "--no-pager", "-o", "cat", "--all")
 		places[machine+"'s records"] = s.on(machine, "sh", "-c",

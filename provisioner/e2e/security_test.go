@@ -19,6 +19,8 @@ func TestSecurity(t *testing.T) {
 	l := newLab(t, "--masters", "1", "--workers", "1")
 	s := &secured{lab: l, machines: []string{"m1", "w1"}, canary: random(t)}
 	s.processes = watchProcesses(t)
+	s.cache = t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", s.cache)
 	steps := []struct {
 		name string
 		run  func(*testing.T)
@@ -40,6 +42,9 @@ func TestSecurity(t *testing.T) {
 		{"no secret shows", s.nothingShows},
 	}
 	for _, step := range steps {
+		if name := strings.ReplaceAll(step.name, " ", "_"); step.name != "up" && !strings.Contains(securityDoc(t), name) {
+			t.Errorf("docs/security.md does not speak of %s", name)
+		}
 		if !t.Run(step.name, func(t *testing.T) {
 			parent := l.t
 			l.t = t
@@ -58,6 +63,7 @@ type secured struct {
 	canary    string // the value of every Secret that the test makes
 	said      bytes.Buffer
 	processes *processes
+	cache     string // the user's
 }
 
 // runs calls provision on a cluster file and remembers what it said.
@@ -185,13 +191,10 @@ func (s *secured) revoke(t *testing.T) {
 // benchmark runs the commands of docs/security.md on the machines: what is
 // written there is what they answer.
 func (s *secured) benchmark(t *testing.T) {
-	text, err := os.ReadFile(root + "/docs/security.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, functions, _ := strings.Cut(string(text), "```sh\n")
+	text := securityDoc(t)
+	_, functions, _ := strings.Cut(text, "```sh\n")
 	functions, _, _ = strings.Cut(functions, "```")
-	rows := regexp.MustCompile("(?m)^\\| ([0-9.a-z]+) .*\\| (m1|w1): `([^`]+)` \\| `([^`]+)` \\|$").FindAllStringSubmatch(string(text), -1)
+	rows := regexp.MustCompile("(?m)^\\| ([0-9.a-z]+) .*\\| (m1|w1): `([^`]+)` \\| `([^`]+)` \\|$").FindAllStringSubmatch(text, -1)
 	if len(rows) < 40 {
 		t.Fatalf("%d commands in docs/security.md", len(rows))
 	}
@@ -211,6 +214,15 @@ func (s *secured) benchmark(t *testing.T) {
 			}
 		}
 	}
+}
+
+func securityDoc(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(root + "/docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // asJSON is a document for a request's body.
