@@ -78,7 +78,7 @@ Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
-	root.PersistentFlags().StringVar(&a.bundles, "bundles", "", "folder to look for bundles in (default: $PROVISION_BUNDLES, then dist/ beside the program)")
+	root.PersistentFlags().StringVar(&a.bundles, "bundles", "", "folder to look for bundles in (default: $PROVISION_BUNDLES, else dist/ beside the program or its folder, or in this one)")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	for _, command := range []*cobra.Command{
 		a.initCommand(), a.validateCommand(), a.planCommand(), a.upCommand(), a.statusCommand(),
