@@ -42,7 +42,11 @@ func (a Remove) Apply(ctx context.Context, on components.Machine, _ components.S
 		a.Told(on.Name(), report)
 	}
 	if len(report.Residue) > 0 {
-		return fmt.Errorf("%d things are still there, such as %s: %s", len(report.Residue), report.Residue[0].What, report.Residue[0].Why)
+		more := ""
+		if n := len(report.Residue) - 1; n > 0 {
+			more = fmt.Sprintf(", and %d more", n)
+		}
+		return fmt.Errorf("not all could go: %s: %s%s", report.Residue[0].What, report.Residue[0].Why, more)
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 
@@ -20,8 +19,13 @@ func (a *app) downCommand() *cobra.Command {
 		Use:   "down FILE",
 		Short: "Take the cluster, with all its data, away from its machines",
 		Long: `Stop everything that up started, delete everything that it made, and put back what it
-changed, as the journal on each machine says. The cluster's data is lost. What cannot be
-put back, because somebody changed it since, is named and left.
+changed, as the journal on each machine says. The cluster's data is lost. In the end it says
+of each machine what went, what was put back, and what stays and why: what somebody changed
+since is left as it is, and where something of ours is in use, the exit status is 1 and running
+it again goes on.
+
+    provision down cluster.hcl
+    provision down cluster.hcl --yes
 
 Running it twice, or on machines that are half set up, does no harm.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.down(cmd.Context(), args[0], yes) },
@@ -80,15 +84,10 @@ func (a *app) down(ctx context.Context, path string, yes bool) error {
 	}
 	err = run.Apply(ctx, p, env)
 	finish(err)
-	var rows [][]string
 	for _, machine := range p.Machines() {
-		report := told.all[machine]
-		for _, kept := range slices.Concat(report.Kept, report.Residue) {
-			rows = append(rows, []string{machine, kept.What, kept.Why})
+		if report, ok := told.all[machine]; ok {
+			err = errors.Join(err, printer.Removed(machine, report))
 		}
-	}
-	if len(rows) > 0 && !a.json {
-		err = errors.Join(err, printer.Table([]string{"MACHINE", "STILL THERE", "WHY"}, rows))
 	}
 	return errors.Join(err, s.leftOut())
 }

@@ -64,7 +64,7 @@ func (k kernel) deleteOverlay() ([]string, error) {
 	removed, err := k.deleteMesh()
 	withdrawn, dockerErr := rules.WithdrawDocker()
 	if withdrawn {
-		removed = append(removed, "our rules in docker's firewall")
+		removed = append(removed, "firewall rule in DOCKER-USER for what pods send", "firewall rule in DOCKER-USER for what they are sent")
 	}
 	return removed, errors.Join(err, dockerErr)
 }
