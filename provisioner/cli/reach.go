@@ -65,8 +65,8 @@ func (a *app) afterDash(cmd *cobra.Command, before int) *cobra.Command {
 		}
 		return nil
 	}
-	cmd.Flags().StringArrayVar(&a.vars, "var", nil, "set a variable of the file, as `name=value` (may be repeated)")
-	return cmd
+	cmd.ValidArgsFunction = a.completeMachines
+	return a.withVariables(cmd)
 }
 
 func (a *app) kubectlCommand() *cobra.Command {
@@ -112,19 +112,17 @@ func (a *app) ssh(ctx context.Context, path, name string, argv []string) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range file.Machines {
-		if m.Name != name {
-			continue
-		}
-		client, err := a.dial(ctx, m)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		defer client.Close()
-		in, _ := a.stdin.(*os.File)
-		return exitOf(client.Shell(ctx, argv, in, a.stdout, a.stderr))
+	m, err := find(file, name)
+	if err != nil {
+		return err
 	}
-	return misuse{fmt.Errorf("%s: no machine of that name in %s", name, path)}
+	client, err := a.dial(ctx, m)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	defer client.Close()
+	in, _ := a.stdin.(*os.File)
+	return exitOf(client.Shell(ctx, argv, in, a.stdout, a.stderr))
 }
 
 // exitOf turns a remote command's exit status into ours.

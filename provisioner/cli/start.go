@@ -44,7 +44,10 @@ func (a *app) validateCommand() *cobra.Command {
 		Use:   "validate FILE",
 		Short: "Check a cluster file without touching any machine",
 		Long: `Check a cluster file without touching any machine. Every mistake is shown at once,
-with its place in the file and what would be right.`,
+with its place in the file and what would be right.
+
+    provision validate cluster.hcl
+    provision validate cluster.hcl --var-file site.vars`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			file, err := a.load(args[0])
 			if err != nil {
@@ -67,6 +70,11 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program and the bundles it finds",
+		Long: `Print the version of this program, and the newest bundle that it finds: the one that
+commands use where a cluster file names no version of Kubernetes.
+
+    provision version
+    provision version --bundles /srv/bundles`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return misuse{errors.New("version takes nothing: provision version")}

@@ -31,7 +31,11 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status FILE",
 		Short: "Show how the machines and the cluster are",
 		Long: `Look at every machine and at the API, and show what is right and what is not. Nothing is
-changed.
+changed. Warnings are of what goes on working for now: certificates that end within 30
+days, network policies that nobody enforces.
+
+    provision status cluster.hcl
+    provision status cluster.hcl --json | jq '.machines[] | select(.ready | not)'
 
 Exit status: 0 all is well, 1 something is not.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.status(cmd.Context(), args[0]) },

@@ -22,7 +22,9 @@ func (a *app) unlockCommand() *cobra.Command {
 		Long: `Say who holds the cluster's lock, ask, and break it. A run that died lets go of the lock
 by itself: the next one on the same computer takes it over, any other waits for a minute
 at most. So this is for a run that hangs. If it still lives, it is refused from then on,
-before its next change.`,
+before its next change.
+
+    provision unlock cluster.hcl`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.unlock(cmd.Context(), args[0], yes) },
 	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")

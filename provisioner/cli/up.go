@@ -26,6 +26,9 @@ func (a *app) planCommand() *cobra.Command {
 		Long: `Look at every machine and print what 'provision up' would do, in order. Nothing is
 changed. With --json the plan is one JSON document; it never holds a secret.
 
+    provision plan cluster.hcl
+    provision plan cluster.hcl --json | jq '.phases[].name'
+
 Exit status: 0 nothing to do, 2 there are changes, 1 something is wrong.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, _, p, err := a.prepare(cmd.Context(), args[0])
@@ -53,7 +56,15 @@ func (a *app) upCommand() *cobra.Command {
 		Short: "Make the machines what the file says",
 		Long: `Look at every machine, show what is to be done, ask, and do it. What is right already
 is left alone, so running it again is how to go on after an interruption and how to
-repair what drifted.
+repair what drifted. Machines that cannot become the cluster are refused before anything
+is changed, each with a sentence that says what would be right; new ones first try to
+reach the others at the ports that the cluster needs.
+
+    provision up cluster.hcl
+    provision up cluster.hcl --yes --var-file site.vars
+
+A worker that does not answer is left out, and named in the end; a master that does not
+answer stops everything.
 
 Ctrl-C stops after the actions at hand, which have ten seconds to end; an upload stops
 at once. Exit status 130. Ctrl-C once more ends at once. Run the same command to go on:
