@@ -46,7 +46,7 @@ func TestBastion(t *testing.T) {
 func TestDockerFlavor(t *testing.T) {
 	ownStore(t)
 	lab := makeLab(t, Options{Workers: 1, Flavor: "docker"})
-	if got := lab.must(t, "w1", "systemctl is-active docker; nft list chain ip filter DOCKER-USER >/dev/null && echo rules"); got != "active\nrules" {
+	if got := lab.must(t, "w1", "systemctl start docker; systemctl is-active docker; nft list chain ip filter DOCKER-USER >/dev/null && echo rules"); got != "active\nrules" {
 		t.Errorf("w1 says %q; its log: %s", got, lab.must(t, "w1", "journalctl -q -u docker -n 20"))
 	}
 }

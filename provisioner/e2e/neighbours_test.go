@@ -1,0 +1,80 @@
+//go:build lab
+
+package e2e
+
+import (
+	_ "embed"
+	"strings"
+	"testing"
+	"time"
+)
+
+//go:embed testdata/wiki.nft
+var wikiFirewall string
+
+// TestBastion brings up machines that are reached only through another.
+func TestBastion(t *testing.T) {
+	l := newLab(t, "--masters", "1", "--bastion")
+	l.provision(0, "up", "--yes")
+	if nodes := l.kubectl("get", "nodes", "--no-headers"); !strings.Contains(nodes, "m1 ") || strings.Contains(nodes, "bastion") {
+		t.Errorf("the nodes are\n%s", nodes)
+	}
+	l.provision(0, "down", "--yes")
+	if left := l.on("bastion", "sh", "-c", "ls -d /opt/provision /etc/provision /var/lib/provision 2>/dev/null; true"); left != "" {
+		t.Errorf("on the bastion there is %s", left)
+	}
+}
+
+// TestNeighbours: what else is on a machine is named before anything is changed,
+// or lives on untouched.
+func TestNeighbours(t *testing.T) {
+	l := newLab(t, "--masters", "1", "--flavor", "docker")
+	runContainer(l)
+	for _, test := range []struct{ name, make, undo, want string }{
+		{"k3s", "ln -s /bin/true /usr/local/bin/k3s", "rm /usr/local/bin/k3s", "k3s is installed"},
+		{"kubeadm", "mkdir -p /etc/kubernetes && touch /etc/kubernetes/admin.conf", "rm -r /etc/kubernetes", "kubeadm has set this machine up"},
+		{"a kubelet's folder", "mkdir -p /var/lib/kubelet/pods", "rm -r /var/lib/kubelet", "/var/lib/kubelet is not empty"},
+		{"a pod network", "mkdir -p /etc/cni/net.d && touch /etc/cni/net.d/10-flannel.conflist", "rm -r /etc/cni/net.d", "/etc/cni/net.d/10-flannel.conflist"},
+		{"a bridge of that name", "ip link add bridge0 type bridge", "ip link del bridge0", "a link named bridge0"},
+		{"a tunnel of that name", "ip tuntap add wg0 mode tun", "ip link del wg0", "a link named wg0"},
+	} {
+		t.Run(test.name, func(t *testing.T) { refused(t, l, test.make, test.undo, test.want) })
+	}
+	if out := l.callWith(time.Minute, wikiFirewall, "bin/lab", "ssh", "m1", "--dir", l.dir, "--", "nft", "-f", "-"); out.code != 0 {
+		t.Fatal(out.all())
+	}
+	const insert = "nft insert rule inet wiki "
+	refused(t, l, "true", insert+"input iifname bridge0 accept", insert+"input iifname bridge0 accept")
+	refused(t, l, "true", insert+"forward iifname bridge0 accept; "+insert+"forward oifname bridge0 accept", insert+"forward iifname bridge0 accept")
+	before := l.look("m1")
+
+	l.provision(0, "up", "--yes")
+	l.provision(0, "verify")
+	rules := l.on("m1", "iptables", "-S", "DOCKER-USER")
+	if !strings.Contains(rules, "-A DOCKER-USER -i bridge0") || !strings.Contains(rules, "-A DOCKER-USER -o bridge0") {
+		t.Errorf("docker's own tool reads its chain as\n%s", rules)
+	}
+	l.on("m1", "systemctl", "restart", "docker")
+	eventually(t, "pods talk after docker's restart", func() (bool, string) {
+		out := l.call(time.Minute, "bin/provision", "verify", l.file)
+		return out.code == 0, out.all()
+	})
+	t.Log(l.provision(0, "down", "--yes").all())
+	// Docker's restart gave its container another cable; the rest is as it was.
+	l.same("m1", before, "link veth", "address ", "route ", "process ", "cgroup ")
+	if got := l.on("m1", "docker", "exec", "pet", "/bin/echo", "alive"); got != "alive\n" {
+		t.Errorf("docker's container says %q", got)
+	}
+}
+
+// refused wants up to say why, and to leave the machine alone.
+func refused(t *testing.T, l *lab, make, undo, want string) {
+	t.Helper()
+	l.on("m1", "sh", "-c", make)
+	out := l.provision(1, "up", "--yes")
+	if !strings.Contains(out.stderr, want) {
+		t.Errorf("no %q in\n%s", want, out.all())
+	}
+	t.Log(strings.TrimSpace(out.stderr))
+	l.on("m1", "sh", "-c", undo+"; ! ls -d /opt/provision /etc/provision /var/lib/provision 2>/dev/null")
+}
