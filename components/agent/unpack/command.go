@@ -21,7 +21,7 @@ func NewCommand() *cobra.Command {
 			"folder is there already, and may be repeated after it was killed.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			result, err := Unpack(cmd.Context(), cmd.InOrStdin(), root, id)
+			result, err := Unpack(cmd.Context(), flowing(cmd.InOrStdin(), idle), root, id)
 			if err != nil {
 				return err
 			}

@@ -3,10 +3,12 @@ package unpack
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -113,6 +115,23 @@ func TestUnpackReadsWhatItTakesOver(t *testing.T) {
 		t.Errorf("left behind: %v", names)
 	}
 	mustUnpack(t, root, data, id)
+}
+
+// A sender that vanished must not keep the next one waiting.
+func TestUnpackGivesASilentStreamUp(t *testing.T) {
+	root := t.TempDir()
+	data, id := bundletest.Make(t, "1.35.4", old)
+	read, write := io.Pipe()
+	defer write.Close()
+	go write.Write(data[:position(t, data, "images/pause.tar").Offset+20])
+	_, err := Unpack(t.Context(), flowing(read, 100*time.Millisecond), root, id)
+	if err == nil || !strings.Contains(err.Error(), "nothing came for 100ms") {
+		t.Errorf("the error is %v", err)
+	}
+	if names := glob(t, root, ".*"); len(names) != 1 {
+		t.Errorf("kept: %v", names)
+	}
+	mustUnpack(t, root, bundletest.Only(t, data, "images/pause.tar"), id)
 }
 
 func position(t *testing.T, data []byte, name string) bundle.Position {
