@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ type machineStatus struct {
 	Address  string   `json:"address"`
 	Ready    bool     `json:"ready"`
 	Version  string   `json:"version,omitempty"` // kubelet's
+	Overlay  string   `json:"overlay,omitempty"` // "kernel" or "userspace"
 	PodCIDRs []string `json:"podCIDRs,omitempty"`
 	Expires  string   `json:"certificatesExpire,omitempty"` // the first of them, RFC 3339
 	Problems []string `json:"problems,omitempty"`
@@ -55,6 +57,14 @@ func (a *app) status(ctx context.Context, path string) error {
 		return err
 	}
 	rows := s.rows(found)
+	more, err := s.more(ctx, found)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		rows[i].Overlay = more.modes[rows[i].Name]
+	}
+	warned := warnings(s.cluster, found, more, time.Now())
 	healthy := found.Cluster.Reachable
 	var cells [][]string
 	for _, row := range rows {
@@ -67,20 +77,39 @@ func (a *app) status(ctx context.Context, path string) error {
 		if len(expires) > len(time.DateOnly) {
 			expires = expires[:len(time.DateOnly)]
 		}
-		cells = append(cells, []string{row.Name, row.Role, row.Address, row.Version, strings.Join(row.PodCIDRs, ","), expires, state})
+		cells = append(cells, []string{row.Name, row.Role, row.Address, row.Version, strings.Join(row.PodCIDRs, ","), row.Overlay, expires, state})
 	}
 	if a.json {
-		err = a.printer().Document(map[string]any{"cluster": s.cluster.Name, "api": found.Cluster.Reachable, "machines": rows})
+		err = a.printer().Document(map[string]any{"cluster": s.cluster.Name, "version": s.cluster.Version, "api": found.Cluster.Reachable,
+			"addons": slices.Sorted(maps.Keys(found.Cluster.Applied)), "machines": rows, "warnings": append([]string{}, warned...)})
 	} else {
-		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "CERTIFICATES UNTIL", "STATE"}, cells)
+		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "OVERLAY", "CERTIFICATES UNTIL", "STATE"}, cells)
 		if !found.Cluster.Reachable {
 			a.printer().Say("the API server does not answer: ", errors.New(found.Cluster.Problem))
+		} else if err == nil {
+			_, err = fmt.Fprintf(a.stdout, "\ncluster %s: the API server answers; addons: %s; Kubernetes of the bundle: %s\n",
+				s.cluster.Name, strings.Join(slices.Sorted(maps.Keys(found.Cluster.Applied)), ", "), s.cluster.Version)
+		}
+		for _, warning := range warned {
+			a.printer().Say("warning: ", errors.New(warning))
 		}
 	}
 	if err == nil && !healthy {
 		return status(exitFailed)
 	}
 	return err
+}
+
+// more asks the API for the rest, where it answers.
+func (s *session) more(ctx context.Context, found plan.Facts) (extra, error) {
+	if !found.Cluster.Reachable {
+		return extra{}, nil
+	}
+	client, err := s.api(ctx)
+	if err != nil {
+		return extra{}, err
+	}
+	return askMore(ctx, client)
 }
 
 func (s *session) rows(found plan.Facts) []machineStatus {
