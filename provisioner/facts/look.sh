@@ -108,10 +108,10 @@ for f in /var/lib/provision/journal/*.json; do [ -f "$f" ] && echo "journal $(tr
 } | awk '
   $1 == "owner" {name = $0; sub(/^owner [0-9]+ /, "", name); owner[$2] = name; next}
   ($1 ~ /tcp/ && $5 == "0A") || ($1 ~ /udp/ && $5 == "07") {print "listen " $1 " " $3 " " $11 (owner[$11] == "" ? "" : " " owner[$11])}'
-[ -x /usr/local/bin/k3s ] && echo "foreign k3s is installed (/usr/local/bin/k3s); k3s-uninstall.sh removes it"
+[ -x /usr/local/bin/k3s ] && echo "foreign k3s is installed (/usr/local/bin/k3s; k3s-uninstall.sh removes it)"
 [ -d /etc/rancher/rke2 ] && echo "foreign rke2 is configured (/etc/rancher/rke2)"
 for f in /etc/kubernetes/kubelet.conf /etc/kubernetes/admin.conf /etc/kubernetes/manifests/*.yaml; do
-  [ -f "$f" ] && echo "foreign kubeadm has set this machine up ($f); \`kubeadm reset\` undoes that" && break
+  [ -f "$f" ] && echo "foreign kubeadm has set this machine up ($f; \`kubeadm reset\` undoes that)" && break
 done
 [ -d /var/lib/k0s ] && echo "foreign k0s is installed (/var/lib/k0s)"
 systemctl is-active -q kubelet 2>/dev/null && echo "foreign a kubelet.service is running"

@@ -30,15 +30,26 @@ func checkFirewall(c components.Cluster, _ components.MachineSpec, f components.
 var everything = regexp.MustCompile(`^(counter( packets \d+ bytes \d+)? )?accept$|^-A \S+ -j ACCEPT$`)
 
 func admits(wall components.Firewall, pods string) bool {
-	return slices.ContainsFunc(wall.Accepts, func(rule string) bool {
-		switch {
-		case rule == "chain DOCKER-USER {":
-			return wall.Hook == "forward" && wall.Family != "legacy" // the overlay's agent puts its rules there
-		case strings.HasPrefix(rule, "chain "):
-			return false
+	// One table has chains for both hooks, and chains that those jump to. By the names
+	// that everybody gives them, a rule is not taken for the other hook's answer.
+	other := map[string]string{"input": "forward", "forward": "input"}[wall.Hook]
+	chain := ""
+	for _, rule := range wall.Accepts {
+		if name, ok := strings.CutPrefix(rule, "chain "); ok {
+			chain = strings.ToLower(name)
+			if name == "DOCKER-USER {" && wall.Hook == "forward" && wall.Family != "legacy" {
+				return true // the overlay's agent puts its rules there
+			}
+			continue
 		}
-		return strings.Contains(rule, overlay.Bridge) || strings.Contains(rule, pods) || everything.MatchString(rule)
-	})
+		if fields := strings.Fields(rule); len(fields) > 1 && fields[0] == "-A" {
+			chain = strings.ToLower(fields[1])
+		}
+		if !strings.Contains(chain, other) && (strings.Contains(rule, overlay.Bridge) || strings.Contains(rule, pods) || everything.MatchString(rule)) {
+			return true
+		}
+	}
+	return false
 }
 
 // remedy is what its owner types, for the tool that most likely wrote the table.
