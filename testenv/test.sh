@@ -39,6 +39,7 @@ step programs and bundle
 testenv/prepare.sh
 make --no-print-directory build bundle
 bin/lab image # before the namespace is entered, which has no way to any package
+bin/lab image --flavor docker
 
 # The node binary of the bundle, for the tests that run it without machines.
 unpacked=$(mktemp -d)
