@@ -97,6 +97,9 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 // cannot be reached, a machine that may be another's, or one that cannot serve.
 func (s *session) refuse(found plan.Facts) error {
 	errs := []error{s.lostMasters(), s.strangers()}
+	if errs[0] != nil {
+		errs[0] = fmt.Errorf("%w\nnothing is done while a master does not answer; a worker would be left out", errs[0])
+	}
 	for _, problem := range plan.Preflight(s.cluster, found) {
 		errs = append(errs, problem)
 	}
