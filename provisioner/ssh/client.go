@@ -173,6 +173,9 @@ func (c *Client) openSession(ctx context.Context) (*ssh.Session, error) {
 		session, err := c.trySession(ctx)
 		var refused *ssh.OpenChannelError
 		if !errors.As(err, &refused) || pause > longestPause {
+			if err != nil && refused == nil {
+				c.settle(ctx)
+			}
 			return session, c.lost(err)
 		}
 		select {
@@ -180,6 +183,16 @@ func (c *Client) openSession(ctx context.Context) (*ssh.Session, error) {
 			return nil, context.Cause(ctx)
 		case <-time.After(pause):
 		}
+	}
+}
+
+// settle waits a moment for the connection's end to be known: what fails
+// because of it can be seen first, and in words that help nobody.
+func (c *Client) settle(ctx context.Context) {
+	select {
+	case <-c.ctx.Done():
+	case <-ctx.Done():
+	case <-time.After(killAfter):
 	}
 }
 
