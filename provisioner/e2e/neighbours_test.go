@@ -61,7 +61,7 @@ func TestNeighbours(t *testing.T) {
 	})
 	t.Log(l.provision(0, "down", "--yes").all())
 	// Docker's restart gave its container another cable; the rest is as it was.
-	l.same("m1", before, "link veth", "address ", "route ", "process ", "cgroup ")
+	l.same("m1", before, "link veth", "address ", "route ", "process ", "cgroup ", "mount /run/docker/netns/")
 	if got := l.on("m1", "docker", "exec", "pet", "/bin/echo", "alive"); got != "alive\n" {
 		t.Errorf("docker's container says %q", got)
 	}
