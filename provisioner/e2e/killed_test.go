@@ -38,18 +38,14 @@ func TestKilled(t *testing.T) {
 	upTakes, downTakes := l.timed("up"), l.timed("down")
 	for i := range max(ups, downs) {
 		if i < ups {
-			after := time.Duration(random.Float64() * float64(upTakes))
-			t.Logf("up %d of %d is killed after %.2f s", i+1, ups, after.Seconds())
-			l.killed("up", after)
+			l.killed("up", random, upTakes)
 		}
 		if took := l.timed("up"); took > upTakes+leaseWait {
 			t.Errorf("up took %s where a whole one takes %s: did it wait for the lock?", took, upTakes)
 		}
 		l.provision(0, "plan")
 		if i < downs {
-			after := time.Duration(random.Float64() * float64(downTakes))
-			t.Logf("down %d of %d is killed after %.2f s", i+1, downs, after.Seconds())
-			l.killed("down", after)
+			l.killed("down", random, downTakes)
 		}
 		l.timed("down")
 		for _, m := range machines {
@@ -71,17 +67,30 @@ func (l *lab) timed(command string) time.Duration {
 	return time.Since(start)
 }
 
-// killed starts up or down and kills it after a time, if it lives that long.
-func (l *lab) killed(command string, after time.Duration) {
+// killed starts up or down and kills it at a random moment of the time that it
+// takes. One that was quicker than that does not count: back, and again.
+func (l *lab) killed(command string, random *rand.Rand, takes time.Duration) {
 	l.t.Helper()
-	cmd := exec.Command(filepath.Join(root, "bin", "provision"), command, l.file, "--yes")
-	cmd.Dir = root
-	if err := cmd.Start(); err != nil {
-		l.t.Fatal(err)
+	for range 10 {
+		after := time.Duration(random.Float64() * float64(takes))
+		cmd := exec.Command(filepath.Join(root, "bin", "provision"), command, l.file, "--yes")
+		cmd.Dir = root
+		if err := cmd.Start(); err != nil {
+			l.t.Fatal(err)
+		}
+		start := time.Now()
+		kill := time.AfterFunc(after, func() { cmd.Process.Kill() })
+		err := cmd.Wait()
+		kill.Stop()
+		if err != nil && cmd.ProcessState.ExitCode() == -1 { // by a signal
+			l.t.Logf("%s was killed after %.2f s", command, after.Seconds())
+			return
+		}
+		l.t.Logf("%s ended by itself after %.2f s", command, time.Since(start).Seconds())
+		takes = time.Since(start)
+		l.timed(map[string]string{"up": "down", "down": "up"}[command])
 	}
-	kill := time.AfterFunc(after, func() { cmd.Process.Kill() })
-	defer kill.Stop()
-	cmd.Wait() // killed, most often; what it was when it was not shows in the next one
+	l.t.Fatalf("%s was never killed", command)
 }
 
 // number reads a number from the environment; 0 where there is none.
