@@ -152,6 +152,12 @@ func goneWithoutJournal(t *testing.T, l *lab, before []string) {
 		t.Error("nothing is said about the journal")
 	}
 	l.same("m1", before, "sysctl ") // which nobody knows any more
+	after := l.look("m1")
+	for _, line := range before {
+		if setting, is := strings.CutPrefix(line, "sysctl "); is && !slices.Contains(after, line) {
+			l.on("m1", "sysctl", "-qw", strings.Replace(setting, " = ", "=", 1))
+		}
+	}
 }
 
 // goneLater: what cannot go is named, and goes once nothing is in its way.
