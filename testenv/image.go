@@ -26,12 +26,10 @@ var (
 	imageSetup string
 )
 
-// The release that machines run, and where it comes from when the host's own
-// apt sources do not have it.
+// The release that machines run, and what its packages are checked against.
 const (
-	suite         = "bookworm"
-	defaultMirror = "http://deb.debian.org/debian"
-	keyring       = "/usr/share/keyrings/debian-archive-keyring.gpg"
+	suite   = "bookworm"
+	keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 )
 
 const buildingSuffix = ".building"
@@ -179,7 +177,8 @@ func reachability(dump string) []string {
 	return options
 }
 
-// aptSources returns the host's own sources of the release, or the default mirror.
+// aptSources returns the host's own sources of the release; none where the host
+// has none, for mmdebstrap then takes its own default.
 func aptSources(ctx context.Context) []string {
 	signed := ""
 	if _, err := os.Stat(keyring); err == nil {
@@ -199,9 +198,6 @@ func sources(listed, signed string) []string {
 			(fields[1] == suite || strings.HasPrefix(fields[1], suite+"-")) {
 			found = append(found, "deb "+signed+strings.Join(fields, " "))
 		}
-	}
-	if len(found) == 0 {
-		found = []string{"deb " + signed + defaultMirror + " " + suite + " main"}
 	}
 	return found
 }

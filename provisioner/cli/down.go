@@ -63,18 +63,8 @@ func (a *app) down(ctx context.Context, path string, yes bool) error {
 	if p.Empty() {
 		return errors.Join(printer.NothingThere(s.reached()), s.leftOut())
 	}
-	if !a.json {
-		if err := printer.Plan(p); err != nil {
-			return err
-		}
-		if left := s.leftOut(); left != nil {
-			printer.Say("warning: ", left)
-		}
-		if !yes {
-			if err := a.agree(ctx, "Take all this away, with the cluster's data? "+strings.Join(p.Machines(), ", ")); err != nil {
-				return err
-			}
-		}
+	if err := s.consent(ctx, printer, p, "Take all this away, with the cluster's data? "+strings.Join(p.Machines(), ", "), yes); err != nil {
+		return err
 	}
 	observer, finish := printer.Progress(p)
 	env := s.env("down", observer)

@@ -141,18 +141,8 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 	if p.Empty() {
 		return errors.Join(printer.NoChanges(s.reached()), s.leftOut())
 	}
-	if !a.json {
-		if err := printer.Plan(p); err != nil {
-			return err
-		}
-		if left := s.leftOut(); left != nil {
-			printer.Say("warning: ", left)
-		}
-		if !yes {
-			if err := a.agree(ctx, "Do this?"); err != nil {
-				return err
-			}
-		}
+	if err := s.consent(ctx, printer, p, "Do this?", yes); err != nil {
+		return err
 	}
 	observer, finish := printer.Progress(p)
 	env := s.env("up", observer)
@@ -191,6 +181,24 @@ func (s *session) env(reason string, observer run.Observer) run.Env {
 			return plan.Make(s.cluster, found, time.Now()), nil
 		},
 	}
+}
+
+// consent shows a plan, warns of what is left out, and asks unless yes was said
+// already. Who wants JSON has said so: there is nobody to ask.
+func (s *session) consent(ctx context.Context, printer *view.Printer, p plan.Plan, question string, yes bool) error {
+	if s.app.json {
+		return nil
+	}
+	if err := printer.Plan(p); err != nil {
+		return err
+	}
+	if left := s.leftOut(); left != nil {
+		printer.Say("warning: ", left)
+	}
+	if yes {
+		return nil
+	}
+	return s.app.agree(ctx, question)
 }
 
 // agree asks on the terminal. Without one nothing can be asked, and so nothing
