@@ -34,6 +34,10 @@ const DefaultPort = 51820
 // every node of a mixed underlay alike.
 const Overhead = 80
 
+// DefaultKeepalive is in seconds: less than the 30 for which the quickest
+// firewalls remember a UDP flow.
+const DefaultKeepalive = 25
+
 // MinMTU is the smallest MTU that carries IPv6, and the smallest accepted.
 const MinMTU = 1280
 
@@ -56,7 +60,8 @@ type Config struct {
 	Pods     []Range        `json:"pods"`               // at most one of each family
 	Services []netip.Prefix `json:"services,omitempty"` // routed to bridge0, where kube-proxy meets them
 
-	// KeepaliveSeconds between packets that hold a NAT's mapping open; 0: none.
+	// KeepaliveSeconds between packets that hold a NAT's mapping open, and the
+	// session alive, so that no pod's first packet waits for a handshake; 0: none.
 	KeepaliveSeconds int `json:"keepalive_seconds,omitempty"`
 	// NoOffloads turns segmentation offloads of the userspace device off, for
 	// kernels which get them wrong.
@@ -75,12 +80,15 @@ type Config struct {
 // place.
 func Default(node string, address netip.Addr, pods Range, services netip.Prefix) Config {
 	return Config{
-		Node:           node,
-		Address:        address,
-		Mode:           Auto,
-		Port:           DefaultPort,
-		Pods:           []Range{pods},
-		Services:       []netip.Prefix{services},
+		Node:     node,
+		Address:  address,
+		Mode:     Auto,
+		Port:     DefaultPort,
+		Pods:     []Range{pods},
+		Services: []netip.Prefix{services},
+
+		KeepaliveSeconds: DefaultKeepalive,
+
 		Kubeconfig:     "/etc/provision/agent.kubeconfig",
 		NodeKubeconfig: "/etc/provision/kubelet.kubeconfig",
 		StateDir:       "/var/lib/provision/overlay",

@@ -139,12 +139,50 @@ func TestDiffPeers(t *testing.T) {
 		}), "", []PeerChange{{Key: testKey(2), Subnets: want.Peers[0].Subnets, KeepaliveSeconds: -1}}},
 		{"keepalive", with(func(p *DevicePeer) { p.KeepaliveSeconds = 25 }), "", []PeerChange{{Key: testKey(2), KeepaliveSeconds: 0}}},
 	} {
-		announced := map[Key]netip.AddrPort{}
+		written := map[Key]Written{}
 		if test.announced != "" {
-			announced[testKey(2)] = netip.MustParseAddrPort(test.announced)
+			written[testKey(2)] = Written{Endpoint: netip.MustParseAddrPort(test.announced)}
 		}
-		if d := cmp.Diff(test.want, DiffPeers(test.have, want, announced, now), comparable); d != "" {
+		if d := cmp.Diff(test.want, DiffPeers(testKey(1), test.have, want, written, now), comparable); d != "" {
 			t.Errorf("%s: %s", test.name, d)
+		}
+	}
+}
+
+// Of two machines that learn of each other at once, one begins.
+func TestOneSideBegins(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	endpoint := netip.MustParseAddrPort("192.0.2.2:51820")
+	for _, test := range []struct {
+		name       string
+		self, peer int
+		have       bool
+		added      time.Duration // ago
+		handshake  bool
+		want       int // seconds written; -1: none
+	}{
+		{"the smaller key begins", 1, 2, false, 0, false, 25},
+		{"the larger waits", 2, 1, false, 0, false, -1},
+		{"and waits", 2, 1, true, Courtesy / 2, false, -1},
+		{"until the handshake is done", 2, 1, true, Courtesy / 2, true, 25},
+		{"or the other had its time", 2, 1, true, Courtesy, false, 25},
+	} {
+		want := Device{KeepaliveSeconds: 25, Peers: []Peer{{Key: testKey(test.peer), Endpoint: endpoint}}}
+		var have []DevicePeer
+		written := map[Key]Written{}
+		if test.have {
+			have = []DevicePeer{{Key: testKey(test.peer), Endpoint: endpoint}}
+			written[testKey(test.peer)] = Written{Endpoint: endpoint, Added: now.Add(-test.added)}
+			if test.handshake {
+				have[0].Handshake = now
+			}
+		}
+		got := -1
+		for _, c := range DiffPeers(testKey(test.self), have, want, written, now) {
+			got = c.KeepaliveSeconds
+		}
+		if got != test.want {
+			t.Errorf("%s: keepalive %d, want %d", test.name, got, test.want)
 		}
 	}
 }

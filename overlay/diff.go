@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"time"
@@ -51,14 +52,27 @@ type PeerChange struct {
 // rejects one that is older.
 const fresh = 180 * time.Second
 
+// Written is what this process last wrote for a peer.
+type Written struct {
+	Endpoint netip.AddrPort
+	Added    time.Time // zero: the peer was there already
+}
+
+// Courtesy is how long a machine leaves the first handshake to the other side.
+const Courtesy = 500 * time.Millisecond
+
 // DiffPeers returns what to change so that a device has the peers that it
 // should: removals first, so that a subnet is free before it is given to another.
 //
 // A peer which is as it should be is not touched at all: writing it again would
 // reset its session. An endpoint that has roamed stays while the session is
-// alive, unless the announced one changed: announced holds the endpoint that was
-// last written for each key.
-func DiffPeers(have []DevicePeer, want Device, announced map[Key]netip.AddrPort, now time.Time) []PeerChange {
+// alive, unless the announced one changed.
+//
+// Two machines learn of each other at the same moment, and a keepalive begins a
+// handshake. Two that cross on the way spoil each other, and the pair is cut for
+// 5 seconds or 15. So the smaller key begins, and the other sets its keepalive
+// when the handshake is done, or Courtesy has passed.
+func DiffPeers(self Key, have []DevicePeer, want Device, written map[Key]Written, now time.Time) []PeerChange {
 	var changes []PeerChange
 	for _, h := range have {
 		if !slices.ContainsFunc(want.Peers, func(p Peer) bool { return p.Key == h.Key }) {
@@ -68,21 +82,26 @@ func DiffPeers(have []DevicePeer, want Device, announced map[Key]netip.AddrPort,
 	for _, w := range want.Peers {
 		i := slices.IndexFunc(have, func(h DevicePeer) bool { return h.Key == w.Key })
 		if i < 0 {
-			changes = append(changes, PeerChange{Key: w.Key, Add: true, Endpoint: w.Endpoint, Subnets: w.Subnets, KeepaliveSeconds: want.KeepaliveSeconds})
+			add := PeerChange{Key: w.Key, Add: true, Endpoint: w.Endpoint, Subnets: w.Subnets, KeepaliveSeconds: want.KeepaliveSeconds}
+			if !begins(self, w.Key) {
+				add.KeepaliveSeconds = -1
+			}
+			changes = append(changes, add)
 			continue
 		}
 		h, c := have[i], PeerChange{Key: w.Key, KeepaliveSeconds: -1}
+		last, known := written[w.Key]
 		if h.Endpoint != w.Endpoint {
-			last, known := announced[w.Key]
 			alive := !h.Handshake.IsZero() && now.Sub(h.Handshake) < fresh
-			if !alive || known && last != w.Endpoint {
+			if !alive || known && last.Endpoint != w.Endpoint {
 				c.Endpoint = w.Endpoint
 			}
 		}
 		if !samePrefixes(h.Subnets, w.Subnets) {
 			c.Subnets = w.Subnets
 		}
-		if h.KeepaliveSeconds != want.KeepaliveSeconds {
+		waits := h.Handshake.IsZero() && !begins(self, w.Key) && now.Sub(last.Added) < Courtesy
+		if h.KeepaliveSeconds != want.KeepaliveSeconds && !waits {
 			c.KeepaliveSeconds = want.KeepaliveSeconds
 		}
 		if c.Endpoint.IsValid() || c.Subnets != nil || c.KeepaliveSeconds >= 0 {
@@ -91,6 +110,8 @@ func DiffPeers(have []DevicePeer, want Device, announced map[Key]netip.AddrPort,
 	}
 	return changes
 }
+
+func begins(self, peer Key) bool { return bytes.Compare(self[:], peer[:]) < 0 }
 
 func samePrefixes(x, y []netip.Prefix) bool {
 	if len(x) != len(y) {

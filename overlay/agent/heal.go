@@ -21,7 +21,7 @@ const defaultMTU = 1500
 // heal makes the kernel what it should be and says how it went. It returns when
 // to look again.
 func (a *agent) heal() time.Duration {
-	mtu, peers, err := a.apply()
+	mtu, peers, again, err := a.apply()
 	problems := slices.Clone(a.refused)
 	if text := a.source.Trouble(); text != "" {
 		problems = append(problems, text)
@@ -48,13 +48,16 @@ func (a *agent) heal() time.Duration {
 	if err != nil || a.trouble != nil {
 		return uneasy
 	}
+	if again {
+		return overlay.Courtesy
+	}
 	return calm
 }
 
 // apply goes from what closes to what opens: the rules and the unreachable route
 // are there before the first packet can take a wrong way. One step that fails
 // does not keep the others from their work.
-func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, err error) {
+func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err error) {
 	var errs []error
 	try := func(err error) bool {
 		if err != nil {
@@ -88,7 +91,7 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, err error) {
 	}
 	if a.mode != "" && try(host.EnsureTunnel(a.mode, want.MTU)) {
 		absent[overlay.Tunnel] = false
-		peers, err = a.device.Sync(a.key, want.Device)
+		peers, again, err = a.device.Sync(a.key, want.Device)
 		try(err)
 		try(host.EnsureAddresses(overlay.Tunnel, want.Tunnel, want.Rules.Pods))
 	}
@@ -97,7 +100,7 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, err error) {
 	if a.config.CNIConf != "" && len(want.CNI.Subnets) > 0 {
 		try(state.WriteFile(a.config.CNIConf, want.CNI.Conflist(), 0o644))
 	}
-	return want.MTU, peers, errors.Join(errs...)
+	return want.MTU, peers, again, errors.Join(errs...)
 }
 
 // remember notes what a kernel parameter held before its first change.

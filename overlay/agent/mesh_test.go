@@ -36,6 +36,14 @@ func TestMesh(t *testing.T) {
 			s := m.status()
 			return len(s.Peers) == 2 && len(s.Problems) == 0
 		})
+	}
+	// Before any pod has something to say: its first packets find sessions, and
+	// the two ends of a pair never begin one in the same instant.
+	for _, m := range machines {
+		eventually(t, m.name+" has shaken hands with both", 15*time.Second, func() bool {
+			s := m.status()
+			return len(s.Peers) == 2 && !s.Peers[0].Handshake.IsZero() && !s.Peers[1].Handshake.IsZero()
+		})
 		m.plugPod()
 	}
 

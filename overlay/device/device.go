@@ -21,41 +21,46 @@ const patience = 3 * time.Second
 
 // Device is wg0.
 type Device struct {
-	// announced is the endpoint last written for each key: see overlay.DiffPeers.
-	announced map[overlay.Key]netip.AddrPort
-	busy      chan struct{}
+	written map[overlay.Key]overlay.Written
+	busy    chan struct{}
 }
 
 // New returns wg0, which need not be there yet.
 func New() *Device {
-	return &Device{announced: map[overlay.Key]netip.AddrPort{}, busy: make(chan struct{}, 1)}
+	return &Device{written: map[overlay.Key]overlay.Written{}, busy: make(chan struct{}, 1)}
 }
 
-// Sync writes what differs, and returns the peers as they were before.
-func (d *Device) Sync(key overlay.PrivateKey, want overlay.Device) ([]overlay.DevicePeer, error) {
-	var peers []overlay.DevicePeer
-	err := d.exchange(func(client *wgctrl.Client) error {
+// Sync writes what differs, and returns the peers as they were before. It is to
+// be called again after overlay.Courtesy where it says that a peer is new.
+func (d *Device) Sync(key overlay.PrivateKey, want overlay.Device) (peers []overlay.DevicePeer, again bool, err error) {
+	err = d.exchange(func(client *wgctrl.Client) error {
 		have, err := client.Device(overlay.Tunnel)
 		if err != nil {
 			return err
 		}
 		peers = devicePeers(have)
-		config, changed := diff(have, peers, key, want, d.announced)
+		config, changed := diff(have, peers, key, want, d.written)
 		if changed {
 			if err := client.ConfigureDevice(overlay.Tunnel, config); err != nil {
 				return err
 			}
 		}
-		clear(d.announced)
+		before := d.written
+		d.written = map[overlay.Key]overlay.Written{}
 		for _, p := range want.Peers {
-			d.announced[p.Key] = p.Endpoint
+			w := before[p.Key]
+			w.Endpoint = p.Endpoint
+			if !slices.ContainsFunc(peers, func(h overlay.DevicePeer) bool { return h.Key == p.Key }) {
+				w.Added, again = time.Now(), true
+			}
+			d.written[p.Key] = w
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err // an exchange that was given up on may still be writing peers
+		return nil, false, err // an exchange that was given up on may still be writing peers
 	}
-	return peers, nil
+	return peers, again, nil
 }
 
 // exchange runs one exchange with the device, and gives up on it after a while.
@@ -90,7 +95,7 @@ func (d *Device) exchange(f func(*wgctrl.Client) error) error {
 	}
 }
 
-func diff(have *wgtypes.Device, peers []overlay.DevicePeer, key overlay.PrivateKey, want overlay.Device, announced map[overlay.Key]netip.AddrPort) (config wgtypes.Config, changed bool) {
+func diff(have *wgtypes.Device, peers []overlay.DevicePeer, key overlay.PrivateKey, want overlay.Device, written map[overlay.Key]overlay.Written) (config wgtypes.Config, changed bool) {
 	if have.PrivateKey != wgtypes.Key(key) {
 		private := wgtypes.Key(key)
 		config.PrivateKey, changed = &private, true
@@ -98,7 +103,7 @@ func diff(have *wgtypes.Device, peers []overlay.DevicePeer, key overlay.PrivateK
 	if have.ListenPort != want.Port {
 		config.ListenPort, changed = &want.Port, true
 	}
-	for _, c := range overlay.DiffPeers(peers, want, announced, time.Now()) {
+	for _, c := range overlay.DiffPeers(key.Public(), peers, want, written, time.Now()) {
 		p := wgtypes.PeerConfig{PublicKey: wgtypes.Key(c.Key), Remove: c.Remove, UpdateOnly: !c.Add}
 		if c.Endpoint.IsValid() {
 			p.Endpoint = net.UDPAddrFromAddrPort(c.Endpoint)

@@ -46,7 +46,7 @@ func TestDiff(t *testing.T) {
 func TestExchangeGivesUp(t *testing.T) {
 	d := New()
 	d.busy <- struct{}{} // one that never ends
-	if _, err := d.Sync(overlay.PrivateKey{}, overlay.Device{}); err == nil {
+	if _, _, err := d.Sync(overlay.PrivateKey{}, overlay.Device{}); err == nil {
 		t.Error("it waits for a device that hangs")
 	}
 }
