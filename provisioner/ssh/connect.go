@@ -50,7 +50,7 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 // connect makes one connection and proves both sides to each other.
 func (d *Dialer) connect(ctx context.Context, target Target, dial dialFunc) (*ssh.Client, error) {
-	keys, err := d.keys(target)
+	keys, err := d.keys(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -65,20 +65,29 @@ func (d *Dialer) connect(ctx context.Context, target Target, dial dialFunc) (*ss
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var greeted, booting atomic.Bool
 	patience := time.AfterFunc(greetTimeout, func() {
+		if greeted.Load() {
+			cancel(lastingError{fmt.Errorf("the login at %s did not end within %s; an agent that waits for a touch or a confirmation may be why", target.address(), loginTimeout)})
+			return
+		}
 		cancel(fmt.Errorf("%s took the connection, but its SSH server did not greet within %s", target.address(), greetTimeout))
 	})
 	defer patience.Stop()
-	// Not every connection has deadlines (one through a bastion has none).
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	// Not every connection has deadlines (one through a bastion has none), and
+	// an agent may be waiting for a person.
+	stop := context.AfterFunc(ctx, func() {
+		conn.Close()
+		keys.close()
+	})
 	defer stop()
 
-	var booting atomic.Bool
 	config := &ssh.ClientConfig{
 		Config: ssh.Config{Ciphers: ciphers},
 		User:   target.user(),
 		Auth:   []ssh.AuthMethod{ssh.PublicKeysCallback(keys.signers)},
 		HostKeyCallback: func(host string, remote net.Addr, key ssh.PublicKey) error {
+			greeted.Store(true)
 			patience.Reset(loginTimeout) // a person may have to type a passphrase
 			return hosts.check(host, remote, key)
 		},
@@ -118,7 +127,7 @@ func handshakeError(ctx context.Context, target Target, err error, hosts *hostKe
 	case isAuthFailure(err) && booting:
 		return fmt.Errorf("%s is still booting and lets nobody in but root", target.address())
 	case isAuthFailure(err):
-		return &AuthError{User: target.user(), Address: target.address(), Offered: keys.offered(), Left: keys.left, cause: err}
+		return &AuthError{User: target.user(), Address: target.address(), Offered: keys.offered(), Left: keys.left, Silent: keys.silent, cause: err}
 	}
 	return fmt.Errorf("%s: %w", target.address(), err)
 }

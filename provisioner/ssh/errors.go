@@ -39,12 +39,16 @@ type AuthError struct {
 	User, Address string
 	Offered       []string // fingerprints with where each key comes from
 	Left          int      // keys that were not offered, as servers allow few tries
+	Silent        error    // why the agent's keys are not known, where it did not answer
 	cause         error
 }
 
 func (e *AuthError) Unwrap() error { return e.cause }
 
 func (e *AuthError) Error() string {
+	if len(e.Offered) == 0 && e.Silent != nil {
+		return fmt.Sprintf("%s lets nobody in without a key, and there is none to offer as %s: %s", e.Address, e.User, e.Silent)
+	}
 	if len(e.Offered) == 0 {
 		return fmt.Sprintf("%s lets nobody in without a key, and there is none to offer as %s: set ssh { key = ... }, or start an agent and add one",
 			e.Address, e.User)
@@ -53,6 +57,9 @@ func (e *AuthError) Error() string {
 		e.Address, e.User, strings.Join(e.Offered, ", "))
 	if e.Left > 0 {
 		text += fmt.Sprintf(" (the agent holds %d more, which were not tried: a server hangs up after a few; name the right one's file, its .pub is enough)", e.Left)
+	}
+	if e.Silent != nil {
+		text += fmt.Sprintf(" (%s)", e.Silent)
 	}
 	return text
 }

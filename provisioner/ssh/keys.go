@@ -2,12 +2,14 @@ package ssh
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -22,6 +24,7 @@ type keyRing struct {
 	offers []offer
 	left   int // keys of the agent that there was no room for
 	agent  io.Closer
+	silent error // why the agent's keys are not known, where it did not answer
 }
 
 // offer is one key and where it comes from.
@@ -55,9 +58,9 @@ func (r *keyRing) close() {
 
 // keys gathers the keys for a target: its files, and of the agent's either
 // those that the files name or, where no file was asked for, the first few.
-func (d *Dialer) keys(target Target) (*keyRing, error) {
+func (d *Dialer) keys(ctx context.Context, target Target) (*keyRing, error) {
 	ring := &keyRing{}
-	held := ring.fromAgent(target)
+	held := d.fromAgent(ctx, ring, target)
 	for _, file := range target.Keys {
 		signer, err := d.keyFile(file, held)
 		if err != nil {
@@ -65,6 +68,9 @@ func (d *Dialer) keys(target Target) (*keyRing, error) {
 				continue // one that was merely found in ~/.ssh
 			}
 			ring.close()
+			if errors.Is(err, errNotHeld) && ring.silent != nil {
+				err = fmt.Errorf("it is a public key, and %w", ring.silent)
+			}
 			return nil, &KeyFileError{file, err}
 		}
 		ring.add(signer, filepath.Base(file))
@@ -92,18 +98,43 @@ func (r *keyRing) add(signer ssh.Signer, from string) {
 	r.offers = append(r.offers, offer{signer, from})
 }
 
-// fromAgent returns the agent's keys; an agent that does not answer has none.
-func (r *keyRing) fromAgent(target Target) []ssh.Signer {
+// agentTimeout bounds an agent's list of its keys, which it has at hand.
+const agentTimeout = 5 * time.Second
+
+// errNotHeld is a public key that no agent has the other half of.
+var errNotHeld = errors.New("it is a public key, and the agent does not hold the private one")
+
+// fromAgent returns the agent's keys. One that is not there has none. One that
+// takes the connection and then hangs, as a forwarded agent does whose other
+// end is gone, is waited for once, not for every machine and every try.
+func (d *Dialer) fromAgent(ctx context.Context, r *keyRing, target Target) []ssh.Signer {
 	socket := os.Getenv("SSH_AUTH_SOCK")
 	if !target.Agent || socket == "" {
 		return nil
 	}
-	conn, err := net.Dial("unix", socket)
+	wait := d.agentWait
+	if wait == 0 {
+		wait = agentTimeout
+	}
+	hung := fmt.Errorf("the ssh-agent at SSH_AUTH_SOCK (%s) did not answer within %s: restart it, or unset SSH_AUTH_SOCK", socket, wait)
+	if d.agentHangs.Load() {
+		r.silent = hung
+		return nil
+	}
+	listing, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(listing, "unix", socket)
 	if err != nil {
 		return nil
 	}
 	r.agent = conn
+	stop := context.AfterFunc(listing, func() { conn.Close() })
 	signers, err := agent.NewClient(conn).Signers()
+	if !stop() && ctx.Err() == nil {
+		d.agentHangs.Store(true)
+		r.silent = hung
+		return nil
+	}
 	if err != nil {
 		return nil
 	}
@@ -144,7 +175,7 @@ func (d *Dialer) keyFile(file string, held []ssh.Signer) (ssh.Signer, error) {
 		}
 	}
 	if missing == nil {
-		return nil, errors.New("it is a public key, and the agent does not hold the private one")
+		return nil, errNotHeld
 	}
 	return d.locked(file, data, public)
 }
