@@ -278,7 +278,7 @@ func TestLockedKey(t *testing.T) {
 	t.Run("asked once, after a slip", func(t *testing.T) {
 		asked := 0
 		answers := []string{"wrong", "sesame"}
-		dialer := Dialer{Passphrase: func(string) ([]byte, error) {
+		dialer := Dialer{Passphrase: func(context.Context, string) ([]byte, error) {
 			asked++
 			return []byte(answers[asked-1]), nil
 		}}
@@ -294,7 +294,7 @@ func TestLockedKey(t *testing.T) {
 		}
 	})
 	t.Run("wrong", func(t *testing.T) {
-		dialer := Dialer{Passphrase: func(string) ([]byte, error) { return []byte("wrong"), nil }}
+		dialer := Dialer{Passphrase: func(context.Context, string) ([]byte, error) { return []byte("wrong"), nil }}
 		before := server.Stats().Connections
 		_, err := dialer.Dial(soon(t), to)
 		wantError(t, err, "passphrase is wrong")

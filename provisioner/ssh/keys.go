@@ -62,7 +62,7 @@ func (d *Dialer) keys(ctx context.Context, target Target) (*keyRing, error) {
 	ring := &keyRing{}
 	held := d.fromAgent(ctx, ring, target)
 	for _, file := range target.Keys {
-		signer, err := d.keyFile(file, held)
+		signer, err := d.keyFile(ctx, file, held)
 		if err != nil {
 			if !target.KeysGiven {
 				continue // one that was merely found in ~/.ssh
@@ -143,7 +143,7 @@ func (d *Dialer) fromAgent(ctx context.Context, r *keyRing, target Target) []ssh
 
 // keyFile returns the signer for a file: the agent's where it holds that key,
 // else the file's own, unlocked when it is first needed.
-func (d *Dialer) keyFile(file string, held []ssh.Signer) (ssh.Signer, error) {
+func (d *Dialer) keyFile(ctx context.Context, file string, held []ssh.Signer) (ssh.Signer, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		var pathError *os.PathError
@@ -177,7 +177,7 @@ func (d *Dialer) keyFile(file string, held []ssh.Signer) (ssh.Signer, error) {
 	if missing == nil {
 		return nil, errNotHeld
 	}
-	return d.locked(file, data, public)
+	return d.locked(ctx, file, data, public)
 }
 
 func readPublic(file string) ssh.PublicKey {

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -11,11 +12,11 @@ import (
 // locked returns a signer for a key file with a passphrase. Where the file
 // tells its public key, the passphrase is asked for only once a machine has
 // said that it wants this key.
-func (d *Dialer) locked(file string, data []byte, public ssh.PublicKey) (ssh.Signer, error) {
+func (d *Dialer) locked(ctx context.Context, file string, data []byte, public ssh.PublicKey) (ssh.Signer, error) {
 	if d.Passphrase == nil {
 		return nil, errors.New("it has a passphrase, and there is no terminal to ask for it: add the key to an agent")
 	}
-	key := &lockedKey{dialer: d, file: file, data: data, public: public}
+	key := &lockedKey{ctx: ctx, dialer: d, file: file, data: data, public: public}
 	if public == nil {
 		return key.unlock()
 	}
@@ -25,6 +26,7 @@ func (d *Dialer) locked(file string, data []byte, public ssh.PublicKey) (ssh.Sig
 // lockedKey is an ssh.AlgorithmSigner, as RSA keys need: their plain Sign is
 // for SHA-1, which servers refuse.
 type lockedKey struct {
+	ctx    context.Context // the connection's that it is for
 	dialer *Dialer
 	file   string
 	data   []byte
@@ -74,7 +76,7 @@ func (k *lockedKey) unlock() (ssh.Signer, error) {
 
 func (k *lockedKey) ask() (ssh.Signer, error) {
 	for range passphraseTries {
-		passphrase, err := k.dialer.Passphrase(k.file)
+		passphrase, err := k.dialer.Passphrase(k.ctx, k.file)
 		if err != nil {
 			return nil, err
 		}

@@ -60,8 +60,8 @@ func (t Target) user() string {
 // for concurrent use.
 type Dialer struct {
 	// Passphrase is asked for a locked key that a machine wants, by the name of
-	// the key's file. nil: locked keys are not offered.
-	Passphrase func(file string) ([]byte, error)
+	// the key's file; it returns when ctx ends. nil: locked keys are not offered.
+	Passphrase func(ctx context.Context, file string) ([]byte, error)
 
 	// Patience is how long a machine that does not answer is tried again, as
 	// it may be booting; 0 is 15 s, and less than 0 tries once. Wrong keys are
