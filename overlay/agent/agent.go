@@ -27,7 +27,7 @@ import (
 // How often the kernel is compared with what it should be, where no event says
 // so earlier: at rest, and while something could not be done.
 const (
-	calm   = 5 * time.Second
+	calm   = 4 * time.Second
 	uneasy = time.Second
 )
 
@@ -54,6 +54,7 @@ type agent struct {
 	refused  []string // what the last admission said
 	known    []string // the problems told last
 	underlay int      // bytes; 0: not known yet
+	ports    host.Ports
 
 	announced chan error // the result of the announcement under way; nil: none is
 	trouble   error      // of the last announcement
@@ -83,6 +84,7 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		return err
 	}
 	a.public = a.key.Public()
+	a.loadPorts()
 	if a.mesh, err = a.dir.LoadMesh(); err != nil {
 		// Kept aside by nobody: what the API says replaces it. Until then there is
 		// no network, which is better than a wrong one.

@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -88,6 +89,7 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err er
 	if len(want.CNI.Subnets) > 0 && try(host.EnsureBridge(want.MTU, want.CNI.Subnets[0].Bridge)) {
 		absent[overlay.Bridge] = false
 		try(host.EnsureAddresses(overlay.Bridge, want.Bridge, want.Rules.Pods))
+		try(a.keepPorts())
 	}
 	if a.mode != "" && try(host.EnsureTunnel(a.mode, want.MTU)) {
 		absent[overlay.Tunnel] = false
@@ -101,6 +103,35 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err er
 		try(state.WriteFile(a.config.CNIConf, want.CNI.Conflist(), 0o644))
 	}
 	return want.MTU, peers, again, errors.Join(errs...)
+}
+
+// portsFile is below /run: a reboot takes the links with it.
+const portsFile = "ports.json"
+
+// keepPorts has the pods' links survive bridge0.
+func (a *agent) keepPorts() error {
+	now, restored, err := host.KeepPorts(a.ports)
+	for _, name := range restored {
+		a.log.Info("put back on bridge0, which was made anew", "link", name)
+	}
+	if err != nil || now.Equal(a.ports) {
+		return err
+	}
+	a.ports = now
+	data, err := json.Marshal(now)
+	if err != nil {
+		return err
+	}
+	return state.WriteFile(filepath.Join(a.config.RunDir, portsFile), data, 0o644)
+}
+
+// loadPorts reads what an earlier run of this boot kept; without it the next
+// look finds them.
+func (a *agent) loadPorts() {
+	data, err := os.ReadFile(filepath.Join(a.config.RunDir, portsFile))
+	if err != nil || json.Unmarshal(data, &a.ports) != nil {
+		a.ports = host.Ports{}
+	}
 }
 
 // remember notes what a kernel parameter held before its first change.

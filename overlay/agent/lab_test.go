@@ -23,7 +23,7 @@ import (
 // A machine is a network namespace with an address on a shared underlay, and a
 // pod in a namespace of its own, plugged into bridge0 by hand.
 type machine struct {
-	t           *testing.T
+	t           testing.TB
 	name        string // of the node and the namespace
 	pod         string // the pod's namespace
 	address     string // on the underlay
@@ -61,7 +61,7 @@ func (l *lockedBuffer) String() string {
 
 const underlay = "ovlab-net" // the namespace with the switch
 
-func run(t *testing.T, argv ...string) string {
+func run(t testing.TB, argv ...string) string {
 	t.Helper()
 	out, err := try(argv...)
 	if err != nil {
@@ -70,8 +70,10 @@ func run(t *testing.T, argv ...string) string {
 	return out
 }
 
-func try(argv ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+func try(argv ...string) (string, error) { return tryFor(40*time.Second, argv...) }
+
+func tryFor(limit time.Duration, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -79,12 +81,12 @@ func try(argv ...string) (string, error) {
 	return string(out), err
 }
 
-func ip(t *testing.T, namespace, arguments string) string {
+func ip(t testing.TB, namespace, arguments string) string {
 	t.Helper()
 	return run(t, append([]string{"ip", "-n", namespace}, strings.Fields(arguments)...)...)
 }
 
-func namespace(t *testing.T, name string) {
+func namespace(t testing.TB, name string) {
 	t.Helper()
 	try("ip", "netns", "del", name) // left by a run that was killed
 	run(t, "ip", "netns", "add", name)
@@ -93,7 +95,7 @@ func namespace(t *testing.T, name string) {
 }
 
 // plug connects a namespace to the switch.
-func plug(t *testing.T, name, address string) {
+func plug(t testing.TB, name, address string) {
 	t.Helper()
 	ip(t, underlay, fmt.Sprintf("link add to-%s mtu 1500 type veth peer name eth0 netns %s", name, name))
 	ip(t, underlay, "link set to-"+name+" master switch up")
@@ -102,7 +104,7 @@ func plug(t *testing.T, name, address string) {
 }
 
 // newLab makes n machines and starts what runs on them.
-func newLab(t *testing.T, n int) []*machine {
+func newLab(t testing.TB, n int) []*machine {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("the lab needs root")
@@ -188,7 +190,7 @@ func (m *machine) background(namespace string, args ...string) *process {
 	return spawn(m.t, append([]string{"ip", "netns", "exec", namespace, os.Args[0], "lab"}, args...)...)
 }
 
-func spawn(t *testing.T, argv ...string) *process {
+func spawn(t testing.TB, argv ...string) *process {
 	t.Helper()
 	p := &process{command: exec.Command(argv[0], argv[1:]...), done: make(chan struct{})}
 	p.command.Stdout, p.command.Stderr = &p.log, &p.log
@@ -218,12 +220,16 @@ func (p *process) end(signal syscall.Signal) {
 
 // in runs one of the lab's commands in a namespace and returns what it printed.
 func in(namespace string, args ...string) (string, error) {
-	out, err := try(append([]string{"ip", "netns", "exec", namespace, os.Args[0], "lab"}, args...)...)
+	return inFor(40*time.Second, namespace, args...)
+}
+
+func inFor(limit time.Duration, namespace string, args ...string) (string, error) {
+	out, err := tryFor(limit, append([]string{"ip", "netns", "exec", namespace, os.Args[0], "lab"}, args...)...)
 	return strings.TrimSpace(out), err
 }
 
 // introduce tells machines of each other: who announces what, as the API would.
-func introduce(t *testing.T, machines []*machine, change ...func([]overlay.Node) []overlay.Node) {
+func introduce(t testing.TB, machines []*machine, change ...func([]overlay.Node) []overlay.Node) {
 	t.Helper()
 	var list []overlay.Node
 	for i, m := range machines {
@@ -254,7 +260,7 @@ func (m *machine) status() overlay.Status {
 }
 
 // eventually waits for a condition, and says how long it took.
-func eventually(t *testing.T, what string, limit time.Duration, ok func() bool) time.Duration {
+func eventually(t testing.TB, what string, limit time.Duration, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
 	for !ok() {

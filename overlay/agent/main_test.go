@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -57,6 +58,10 @@ func command(name string, args []string) error {
 		return call(args[0])
 	case "send":
 		return send(args[0])
+	case "stream":
+		return stream(args[0], args[1])
+	case "flood":
+		return flood(args[0], args[1])
 	case "gap":
 		return gap(args[0], args[1])
 	case "sniff":
@@ -138,6 +143,61 @@ func send(address string) error {
 	line, err := r.ReadString('\n')
 	fmt.Print(line)
 	return err
+}
+
+// stream pushes for a while and prints how many bytes went.
+func stream(address, duration string) error {
+	d, err := time.ParseDuration(duration)
+	if err != nil {
+		return err
+	}
+	c, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(d))
+	sent, chunk := 0, make([]byte, 128<<10)
+	for {
+		n, err := c.Write(chunk)
+		sent += n
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				fmt.Println(sent)
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// flood sends datagrams as fast as the kernel takes them, in batches that it
+// cuts into packets, and does not care where they go.
+func flood(address, duration string) error {
+	d, err := time.ParseDuration(duration)
+	if err != nil {
+		return err
+	}
+	c, err := net.Dial("udp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	raw, err := c.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var option error
+	if err := raw.Control(func(fd uintptr) {
+		option = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT, 1200)
+	}); err != nil || option != nil {
+		return errors.Join(err, option)
+	}
+	batch := make([]byte, 40*1200)
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		c.Write(batch)
+	}
+	return nil
 }
 
 // gap sends a numbered datagram each 5 ms for a while, and prints how many of

@@ -187,6 +187,7 @@ func TestMesh(t *testing.T) {
 			"ip addr flush dev bridge0",
 			"ip link set wg0 down",
 			"ip link set bridge0 down",
+			"ip link del bridge0",
 			"ip link set wg0 mtu 1300",
 			"nft delete table inet provision-overlay",
 			"nft flush chain inet provision-overlay outside",
@@ -201,7 +202,7 @@ func TestMesh(t *testing.T) {
 				return strings.Count(routes, "proto 80") == 5 && strings.Contains(links, "10.244.1.1/24") && strings.Contains(links, "10.244.1.2/32") &&
 					strings.Count(links, "mtu 1420") == 2 && strings.Count(rules, "masquerade") == 2 && strings.Count(rules, "drop") == 2 && err == nil
 			}
-			eventually(t, broken, 6*time.Second, wanted)
+			eventually(t, broken, 5*time.Second, wanted)
 		}
 	})
 	t.Run("without wg0 nothing leaves in clear", func(t *testing.T) {
