@@ -36,9 +36,11 @@ type Client struct {
 
 const (
 	// maxSessions leaves room below sshd's MaxSessions of 10 for SFTP and kill.
-	maxSessions    = 8
-	keepAliveEvery = 15 * time.Second
-	keepAliveMiss  = 3
+	maxSessions = 8
+	// A silent machine is given up 40 to 45 s after its last answer. Less would
+	// give up on a slow line, where an answer waits behind megabytes of a bundle.
+	keepAliveEvery = 5 * time.Second
+	keepAliveMiss  = 8
 )
 
 func newClient(target Target, conn *ssh.Client, passed []io.Closer, keepAlive time.Duration) *Client {

@@ -124,7 +124,7 @@ func TestMachineWithoutPower(t *testing.T) {
 	time.AfterFunc(200*time.Millisecond, server.Freeze)
 	began := time.Now()
 	_, err = client.Run(soon(t), []string{"sleep", "30"}, nil)
-	wantError(t, err, "did not answer for 150ms")
+	wantError(t, err, "did not answer for 400ms")
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("noticed after %s", took)
 	}

@@ -68,7 +68,7 @@ type Dialer struct {
 	// never tried again.
 	Patience time.Duration
 
-	keepAlive  time.Duration // between two keep-alives; 0 is 15 s
+	keepAlive  time.Duration // between two keep-alives; 0 is 5 s
 	agentWait  time.Duration // for an agent's list of keys; 0 is 5 s
 	agentHangs atomic.Bool   // it took longer
 
