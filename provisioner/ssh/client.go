@@ -17,7 +17,7 @@ import (
 type Client struct {
 	target Target
 	conn   *ssh.Client
-	passed []io.Closer // bastions, the first of them first
+	passed io.Closer // the bastion's connection; nil: there is none
 
 	sessions chan struct{} // one for each session that is open
 	killing  sync.Mutex    // one session more, to kill what another runs
@@ -43,7 +43,7 @@ const (
 	keepAliveMiss  = 8
 )
 
-func newClient(target Target, conn *ssh.Client, passed []io.Closer, keepAlive time.Duration) *Client {
+func newClient(target Target, conn *ssh.Client, passed io.Closer, keepAlive time.Duration) *Client {
 	c := &Client{target: target, conn: conn, passed: passed, sessions: make(chan struct{}, maxSessions)}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	if keepAlive == 0 {
@@ -94,12 +94,12 @@ func (c *Client) spawn(f func()) {
 	c.live.Go(f)
 }
 
-// hangUp closes the connection, then what it went through.
+// hangUp closes the connection, and lets go of what it went through.
 func (c *Client) hangUp() {
 	c.close.Do(func() {
 		c.conn.Close()
-		for i := len(c.passed) - 1; i >= 0; i-- {
-			c.passed[i].Close()
+		if c.passed != nil {
+			c.passed.Close()
 		}
 	})
 }

@@ -20,29 +20,31 @@ var ciphers = []string{
 	ssh.CipherAES128CTR, ssh.CipherAES192CTR, ssh.CipherAES256CTR,
 }
 
-// chain connects to the first bastion, through it to the second, and so on to
-// the target.
-func (d *Dialer) chain(ctx context.Context, target Target) (*Client, error) {
+// chain connects to a target, through the last of the bastions. The connection
+// to that one is kept in through, for the next try where this one fails; the
+// caller closes it.
+func (d *Dialer) chain(ctx context.Context, target Target, bastions []Target, through **hop) (*Client, error) {
 	dial := (&net.Dialer{Timeout: connectTimeout}).DialContext
-	var passed []io.Closer
-	closeAll := func() {
-		for i := len(passed) - 1; i >= 0; i-- {
-			passed[i].Close()
+	var passed io.Closer
+	if len(bastions) > 0 {
+		if *through != nil && (*through).over() {
+			(*through).Close()
+			*through = nil
 		}
-	}
-	for _, bastion := range target.Bastions {
-		hop, err := d.connect(ctx, bastion, dial)
-		if err != nil {
-			closeAll()
-			return nil, fmt.Errorf("bastion: %w", err)
+		if *through == nil {
+			hop, err := d.borrow(ctx, bastions)
+			if err != nil {
+				return nil, fmt.Errorf("bastion: %w", err)
+			}
+			*through = hop
 		}
-		passed, dial = append(passed, hop), hop.DialContext
+		passed, dial = *through, (*through).dial
 	}
 	conn, err := d.connect(ctx, target, dial)
 	if err != nil {
-		closeAll()
 		return nil, err
 	}
+	*through = nil // the client's from now on
 	return newClient(target, conn, passed, d.keepAlive), nil
 }
 

@@ -56,8 +56,9 @@ func (t Target) user() string {
 }
 
 // Dialer makes connections. The zero value is ready. It remembers unlocked keys,
-// so that a passphrase is asked for once: use one for all machines. It is safe
-// for concurrent use.
+// so that a passphrase is asked for once, and shares one connection to a bastion
+// among the machines behind it: use one for all machines. It is safe for
+// concurrent use.
 type Dialer struct {
 	// Passphrase is asked for a locked key that a machine wants, by the name of
 	// the key's file; it returns when ctx ends. nil: locked keys are not offered.
@@ -74,6 +75,9 @@ type Dialer struct {
 
 	mu       sync.Mutex
 	unlocked map[string]unlocked // by file
+
+	hopsMu sync.Mutex
+	hops   map[string]*hop // bastions that are in use, or being dialed
 }
 
 const (
@@ -93,8 +97,14 @@ func (d *Dialer) Dial(ctx context.Context, target Target) (*Client, error) {
 		patience = defaultPatience
 	}
 	deadline := time.Now().Add(patience)
+	var through *hop
+	defer func() {
+		if through != nil {
+			through.Close()
+		}
+	}()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		client, err := d.chain(ctx, target)
+		client, err := d.chain(ctx, target, target.Bastions, &through)
 		if err == nil || ctx.Err() != nil || permanent(err) || time.Now().Add(pause).After(deadline) {
 			return client, err
 		}

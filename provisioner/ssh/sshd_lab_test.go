@@ -145,3 +145,20 @@ func TestRealServerThroughput(t *testing.T) {
 	}
 	t.Logf("50 small secret files in %s", time.Since(began))
 }
+
+// A real bastion with sshd's own limits (MaxStartups 10:30:100, MaxSessions 10):
+// many machines behind it are reached at once, and stay so.
+func TestRealBastion(t *testing.T) {
+	machine := sshtest.Start(t, sshtest.Options{})
+	to := target(machine)
+	to.Bastions = []Target{realServer(t)}
+	began := time.Now()
+	clients := dialAll(t, new(Dialer), to, 60)
+	t.Logf("%d machines in %s", len(clients), time.Since(began))
+	for _, client := range clients {
+		if _, err := client.Run(soon(t), []string{"true"}, nil); err != nil {
+			t.Error(err)
+		}
+		client.Close()
+	}
+}
