@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"provision/components"
@@ -60,13 +61,16 @@ type Lock struct {
 	generation uint64
 	stop       func()
 	lost       context.Context // done, with its cause, when a renewal failed
+
+	clock func() time.Duration
+	until atomic.Int64 // by clock: the moment from which the masters may give the lease to others
 }
 
 // Acquire takes the lock and keeps renewing it until Release. A lease that its
 // owner no longer renews is waited for, or given back where the owner is known
 // to be gone; any other is a *LockedError.
 func Acquire(ctx context.Context, env Env) (*Lock, error) {
-	l := &Lock{env: env}
+	l := &Lock{env: env, clock: awake}
 	if err := l.outlive(ctx, l.take(ctx)); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), l.Release())
 	}
@@ -87,6 +91,7 @@ func (l *Lock) take(ctx context.Context) error {
 		return errors.Join(errs...)
 	}
 	l.generation++
+	asked := l.clock()
 	for _, on := range masters {
 		granted, err := l.agent(ctx, on, "acquire", "--owner", l.env.Owner, "--reason", l.env.Reason,
 			"--ttl", leaseFor.String(), "--minimum-generation", strconv.FormatUint(l.generation, 10))
@@ -105,6 +110,7 @@ func (l *Lock) take(ctx context.Context) error {
 	if !l.majority(len(l.on)) {
 		return errors.Join(errs...)
 	}
+	l.until.Store(int64(asked + leaseFor))
 	return nil
 }
 
@@ -177,6 +183,7 @@ func (l *Lock) renew() {
 func (l *Lock) renewOnce() error {
 	ctx, cancel := context.WithTimeout(context.Background(), renewEvery)
 	defer cancel()
+	asked := l.clock()
 	errs := each(l.on, func(on components.Machine) error {
 		_, err := l.agent(ctx, on, "renew", "--ttl", leaseFor.String(), "--generation", strconv.FormatUint(l.generation, 10))
 		return err
@@ -190,6 +197,7 @@ func (l *Lock) renewOnce() error {
 	if !l.majority(kept) {
 		return fmt.Errorf("lock: lost: %w", errors.Join(errs...))
 	}
+	l.until.Store(int64(asked + leaseFor))
 	return nil
 }
 
@@ -211,10 +219,16 @@ func (l *Lock) enter(ctx context.Context, on components.Machine) error {
 	return err
 }
 
-// check makes sure, before a change, that the lock is still ours here.
+// check makes sure, before a change, that the lock is still ours here. The
+// generation alone does not: a computer that slept wakes up beside a new owner
+// who has not come to this machine yet, and whose plan rests on what is there.
 func (l *Lock) check(ctx context.Context, on components.Machine) error {
 	if l.lost.Err() != nil {
 		return context.Cause(l.lost)
+	}
+	if late := l.clock() - time.Duration(l.until.Load()); late >= 0 {
+		return fmt.Errorf("lock: it ran out %s ago, unrenewed: this computer slept, or did not reach the masters; another run may have begun, so run again",
+			late.Round(time.Second))
 	}
 	generation, err := seen(ctx, on)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"provision/components"
 )
@@ -107,5 +108,39 @@ func TestAnOldGenerationIsNoForeignLease(t *testing.T) {
 	}
 	if err := lock.enter(t.Context(), w1); err == nil || !strings.Contains(err.Error(), "is older than") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A computer that slept wakes up with its lease run out and no renewal due yet.
+func TestALeaseThatRanOutWhileTheComputerSlept(t *testing.T) {
+	m1, w1 := newBox("m1"), newBox("w1")
+	lock, err := Acquire(t.Context(), site(m1, w1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	slept := time.Duration(0)
+	lock.clock = func() time.Duration { return awake() + slept }
+	slept = leaseFor - 5*time.Second
+	if err := lock.check(t.Context(), w1); err != nil {
+		t.Errorf("before its end: %v", err)
+	}
+	slept = leaseFor + 30*time.Minute
+	if err := lock.check(t.Context(), w1); err == nil || !strings.Contains(err.Error(), "ran out 30m0s ago") {
+		t.Errorf("after its end: %v", err)
+	}
+	if err := lock.renewOnce(); err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.check(t.Context(), w1); err != nil {
+		t.Errorf("renewed, as nobody came in between: %v", err)
+	}
+}
+
+func TestTheLeasesClockGoesOn(t *testing.T) {
+	before := awake()
+	time.Sleep(20 * time.Millisecond)
+	if passed := awake() - before; passed < 20*time.Millisecond || passed > 10*time.Second {
+		t.Errorf("%s passed in 20 ms", passed)
 	}
 }
