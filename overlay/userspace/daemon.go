@@ -28,8 +28,8 @@ import (
 )
 
 // memoryLimit is what Go's heap is kept below while it can, in bytes, where
-// GOMEMLIMIT does not say otherwise: the device's pools grow without a bound of
-// their own.
+// GOMEMLIMIT does not say otherwise: garbage of the device's pools is collected
+// before it is that much. What waits inside the device is bounded by the gate.
 const memoryLimit = 96 << 20
 
 // Run carries traffic until the context ends, which leaves wg0 in place, or the
@@ -56,7 +56,8 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	dev := device.NewDevice(tunnel, conn.NewDefaultBind(), &device.Logger{
+	gate := &gate{Device: tunnel}
+	dev := device.NewDevice(gate, conn.NewDefaultBind(), &device.Logger{
 		Verbosef: device.DiscardLogf,
 		Errorf:   func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) },
 	})
@@ -64,7 +65,8 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 	if err := dev.IpcSet(settings(key, overlay.Desired(config, mesh, 0).Device)); err != nil {
 		return fmt.Errorf("%s: %w", overlay.Tunnel, err)
 	}
-	listener, err := listen(ctx, dev)
+	go gate.watch(ctx, dev)
+	listener, err := serve(ctx, dev)
 	if err != nil {
 		return err
 	}
@@ -97,7 +99,7 @@ func greet(dev *device.Device, peers []overlay.Peer) {
 	}
 }
 
-func listen(ctx context.Context, dev *device.Device) (net.Listener, error) {
+func serve(ctx context.Context, dev *device.Device) (net.Listener, error) {
 	file, err := ipc.UAPIOpen(overlay.Tunnel)
 	if err != nil {
 		return nil, fmt.Errorf("%s: open its socket: %w", overlay.Tunnel, err)
