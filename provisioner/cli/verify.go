@@ -27,7 +27,8 @@ func (a *app) verifyCommand() *cobra.Command {
 		Long: `Prove that the cluster works. A probe is started on every machine, in a namespace that
 is taken away again, and asked to reach the others in every way that pods and machines
 do: pod to pod on every pair, Services from every node, from the same machine and from
-the pod itself, NodePorts, DNS, the world outside.
+the pod itself, NodePorts, DNS, the world outside: the server that the file names in
+verify { outside = ... }, or else the machine's own resolvers, where they answer it.
 
 With --failover worker a worker's power is cut instead, without goodbye, while a client
 keeps asking a Service whose pods run there too, and it is measured how long it takes
@@ -162,7 +163,7 @@ func (s *session) verifyMachines() []verify.Machine {
 	for _, m := range s.cluster.Machines {
 		machine := verify.Machine{Name: m.Name, Role: m.Role, Address: m.Address}
 		if client, ok := s.clients[m.Name]; ok {
-			machine.Dial = client.DialContext
+			machine.Dial, machine.ReadFile = client.DialContext, client.ReadFile
 		}
 		machines = append(machines, machine)
 	}

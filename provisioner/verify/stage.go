@@ -38,9 +38,10 @@ type stage struct {
 	nodes     map[string]node           // by name
 	pods      map[string]map[string]pod // set → node → pod
 	services  map[string]service
-	apiAddr   string           // of the Service kubernetes
-	target    string           // machine of the pod behind Service one
-	mute      map[string]error // machines in whose pods no command runs
+	apiAddr   string            // of the Service kubernetes
+	target    string            // machine of the pod behind Service one
+	mute      map[string]error  // machines in whose pods no command runs
+	ways      map[string]wayOut // by machine; empty where the file names whom to reach
 }
 
 // build sets the stage up. The stage it returns is to be removed, also where an
@@ -50,6 +51,11 @@ func build(ctx context.Context, cluster Cluster, options Options) (*stage, error
 		return nil, err
 	}
 	s := &stage{cluster: cluster, options: options, namespace: "provision-verify-" + strings.ToLower(rand.Text()[:8])}
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	if options.Outside == "" {
+		looking.Go(func() { s.ways = waysOut(ctx, options.Machines) })
+	}
 	if err := s.apply(ctx, probesTemplate, map[string]any{
 		"Namespace": s.namespace, "Owner": owner(), "Image": options.Image, "Sets": []string{probeSet, mateSet},
 	}); err != nil {

@@ -38,20 +38,24 @@ type Cluster interface {
 	Exec(ctx context.Context, namespace, pod string, argv []string) (stdout, stderr []byte, err error)
 }
 
-// Machine is a machine of the cluster and a way to connect from it. Dial is nil
-// where it cannot be reached.
+// Machine is a machine of the cluster, a way to connect from it and one to read
+// its files. Both are nil where it cannot be reached.
 type Machine struct {
 	Name    string // its Node's name as well
 	Role    components.Role
 	Address netip.Addr
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	// ReadFile returns a file of the machine.
+	ReadFile func(ctx context.Context, name string) ([]byte, error)
 }
 
 // Options say what to verify.
 type Options struct {
-	Image    string // reference of the probe's image
-	Domain   string // the cluster's: "cluster.local"
-	Outside  string // "name:port" of an HTTP server that pods must reach; "": not checked
+	Image  string // reference of the probe's image
+	Domain string // the cluster's: "cluster.local"
+	// Outside is the "name:port" of an HTTP server that pods must reach. "": the
+	// resolvers of each machine that they answer, and no other.
+	Outside  string
 	Machines []Machine
 	Observe  func(Result) // told each result as it comes, one at a time; may be nil
 }

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"provision/components"
 )
 
@@ -34,6 +36,10 @@ type world struct {
 	notReady   map[string]string
 	off        map[string]bool
 	lost       map[string]bool // off for so long that the cluster has noticed
+
+	files     map[string]string // of every machine, or "w1:/etc/resolv.conf"
+	resolvers map[string]int    // DNS servers, by address, and the code that they answer with
+	egress    func(node, server string) error
 }
 
 type space struct {
@@ -50,7 +56,10 @@ type fakePod struct {
 func newWorld(machines ...string) *world {
 	return &world{
 		machines: machines, namespaces: map[string]*space{}, notReady: map[string]string{}, off: map[string]bool{}, lost: map[string]bool{},
-		broken: func(_, _, _ string) error { return nil },
+		broken:    func(_, _, _ string) error { return nil },
+		files:     map[string]string{"/etc/resolv.conf": "nameserver 192.0.2.53\n"},
+		resolvers: map[string]int{"192.0.2.53": dns.RcodeSuccess},
+		egress:    func(_, _ string) error { return nil },
 	}
 }
 
@@ -64,7 +73,8 @@ func (w *world) options() Options {
 		}
 		o.Machines = append(o.Machines, Machine{
 			Name: name, Role: role, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}),
-			Dial: func(ctx context.Context, _, address string) (net.Conn, error) { return w.dial(ctx, name, address) },
+			Dial:     func(ctx context.Context, _, address string) (net.Conn, error) { return w.dial(ctx, name, address) },
+			ReadFile: func(_ context.Context, file string) ([]byte, error) { return w.readFile(name, file) },
 		})
 	}
 	return o
@@ -275,8 +285,20 @@ func (w *world) answer(node, client, address string) (greeting, error) {
 
 var errSilence = errors.New("nothing comes back")
 
-// dial gives a connection on which one HTTP request is answered.
+func (w *world) readFile(node, file string) ([]byte, error) {
+	for _, name := range []string{node + ":" + file, file} {
+		if text, is := w.files[name]; is {
+			return []byte(text), nil
+		}
+	}
+	return nil, fs.ErrNotExist
+}
+
+// dial gives a connection on which one HTTP request, or one of DNS, is answered.
 func (w *world) dial(ctx context.Context, node, address string) (net.Conn, error) {
+	if server, is := strings.CutSuffix(address, ":53"); is {
+		return w.dialResolver(server)
+	}
 	got, err := w.answer(node, "10.0.0.99", address)
 	if errors.Is(err, errSilence) {
 		<-ctx.Done()
@@ -291,6 +313,22 @@ func (w *world) dial(ctx context.Context, node, address string) (net.Conn, error
 		if _, err := http.ReadRequest(bufio.NewReader(far)); err == nil {
 			text, _ := json.Marshal(got)
 			fmt.Fprintf(far, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(text), text)
+		}
+	}()
+	return near, nil
+}
+
+func (w *world) dialResolver(server string) (net.Conn, error) {
+	code, is := w.resolvers[server]
+	if !is {
+		return nil, errors.New("network is unreachable")
+	}
+	near, far := net.Pipe()
+	go func() {
+		conn := &dns.Conn{Conn: far}
+		defer conn.Close()
+		if question, err := conn.ReadMsg(); err == nil {
+			conn.WriteMsg(new(dns.Msg).SetRcode(question, code))
 		}
 	}()
 	return near, nil
@@ -317,6 +355,15 @@ func (w *world) Exec(_ context.Context, _, name string, argv []string) (stdout, 
 		return []byte("192.0.2.1\n"), nil, nil
 	case argv[1] == "dns":
 		return fail("no such host")
+	case argv[1] == "resolver":
+		server := "cluster DNS"
+		if argv[len(argv)-2] == "--server" {
+			server = target
+		}
+		if err := w.egress(from.node, server); err != nil {
+			return fail(err.Error())
+		}
+		return []byte("udp: NOERROR, 13 records\ntcp: NOERROR, 13 records\n"), nil, nil
 	}
 	u, _ := url.Parse(target)
 	if u.Host == "outside.example:80" {

@@ -26,6 +26,7 @@ var commands = map[string]command{
 	"get":      get,
 	"ls":       ls,
 	"refuse":   refuse,
+	"resolver": askResolver,
 	"serve":    serve,
 	"sleep":    sleep,
 	"udp-echo": udpEcho,
