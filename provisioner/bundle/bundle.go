@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,14 +17,17 @@ import (
 )
 
 // Bundle is an open bundle. Its manifest and index were checked when it was
-// opened, its files are checked when they are read. It is safe for concurrent
-// use.
+// opened, all of its files are checked before the first of them is used. It is
+// safe for concurrent use.
 type Bundle struct {
 	file     *os.File
 	manifest format.Manifest
 	raw      []byte                     // the manifest's bytes
 	files    map[string]format.File     // by name
 	frames   map[string]format.Position // by name, the manifest's among them
+
+	once   sync.Once
+	damage error // what verify found
 }
 
 // Open opens a bundle and checks its manifest and index, which takes no longer
@@ -104,11 +108,15 @@ func (b *Bundle) Components() components.Bundle {
 }
 
 // File returns one file's content, checked against its sum. The error is
-// fs.ErrNotExist where the manifest does not name it.
+// fs.ErrNotExist where the manifest does not name it, and a *DamagedError where
+// any file of the bundle is not what it should be.
 func (b *Bundle) File(name string) ([]byte, error) {
 	file, ok := b.files[name]
 	if !ok {
 		return nil, fmt.Errorf("bundle %s: %s: %w", b.ID(), name, fs.ErrNotExist)
+	}
+	if err := b.verify(); err != nil {
+		return nil, err
 	}
 	content, err := format.ReadFrame(b.frame(name), file)
 	if err != nil {
@@ -119,8 +127,12 @@ func (b *Bundle) File(name string) ([]byte, error) {
 
 // Send writes to w a stream of the manifest and of every file whose SHA-256 is
 // not in have. It is a tar compressed with zstd like the bundle itself, of which
-// it copies the bytes as they are: whoever receives it checks the sums.
+// it copies the bytes as they are: whoever receives it checks the sums. Of a
+// bundle that is damaged, a *DamagedError, it writes nothing.
 func (b *Bundle) Send(ctx context.Context, w io.Writer, have map[string]bool) error {
+	if err := b.verify(); err != nil {
+		return err
+	}
 	if err := b.copyFrame(ctx, w, format.ManifestName); err != nil {
 		return err
 	}
@@ -160,18 +172,32 @@ func (b *Bundle) copyFrame(ctx context.Context, w io.Writer, name string) error 
 	}
 }
 
-// Verify reads everything and checks every sum.
-func (b *Bundle) Verify(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(2)
-	for _, file := range b.manifest.Files {
-		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
+// DamagedError is a bundle whose files are not what its manifest says.
+type DamagedError struct {
+	File  string // the bundle's path
+	cause error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%s is damaged, so nothing of it is used: %s; copy or build it again", e.File, e.cause)
+}
+func (e *DamagedError) Unwrap() error { return e.cause }
+
+// verify reads everything and checks every sum, once. It takes about half a
+// second, which a run that needs nothing of the bundle does not pay.
+func (b *Bundle) verify() error {
+	b.once.Do(func() {
+		var all errgroup.Group
+		all.SetLimit(2)
+		for _, file := range b.manifest.Files {
+			all.Go(func() error {
+				_, err := format.ReadFrame(b.frame(file.Name), file)
 				return err
-			}
-			_, err := b.File(file.Name)
-			return err
-		})
-	}
-	return group.Wait()
+			})
+		}
+		if err := all.Wait(); err != nil {
+			b.damage = &DamagedError{File: b.file.Name(), cause: err}
+		}
+	})
+	return b.damage
 }

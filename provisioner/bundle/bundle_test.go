@@ -63,9 +63,6 @@ func TestOpen(t *testing.T) {
 	if diff := cmp.Diff(want, b.Components()); diff != "" {
 		t.Error(diff)
 	}
-	if err := b.Verify(t.Context()); err != nil {
-		t.Error(err)
-	}
 	for name, want := range files {
 		if got, err := b.File(name); err != nil || string(got) != want {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
@@ -137,10 +134,12 @@ func TestSendStopsWhenTold(t *testing.T) {
 	}
 }
 
-// One changed byte anywhere is found: by Open where it is in the manifest or
-// the index, by Verify where it is in a file.
+// One changed byte anywhere is found before anything is sent: by Open where it
+// is in the manifest or the index, else by the first use, of whatever file.
 func TestEveryChangedByteIsFound(t *testing.T) {
-	data, _ := bundletest.Make(t, "1.36.3", map[string]string{"bin/agent": "agent"})
+	small := map[string]string{"bin/agent": "agent", "bin/node": "node"}
+	data, _ := bundletest.Make(t, "1.36.3", small)
+	damaged := 0
 	for i := range data {
 		changed := bytes.Clone(data)
 		changed[i] ^= 0x40
@@ -148,12 +147,41 @@ func TestEveryChangedByteIsFound(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		verified := b.Verify(t.Context())
+		var sent bytes.Buffer
+		sendErr := b.Send(t.Context(), &sent, nil)
 		content, err := b.File("bin/agent")
 		b.Close()
-		if verified != nil && err == nil || err == nil && string(content) != "agent" {
-			t.Errorf("byte %d: Verify says %v, and the file is %q", i, verified, content)
+		var damage *DamagedError
+		if errors.As(sendErr, &damage) {
+			damaged++
+			if sent.Len() > 0 || !errors.As(err, &damage) {
+				t.Errorf("byte %d: %d bytes were sent of a damaged bundle, and File says %v", i, sent.Len(), err)
+			}
+			continue
 		}
+		if sendErr != nil || err != nil || string(content) != "agent" {
+			t.Errorf("byte %d: Send says %v, File %v, and the file is %q", i, sendErr, err, content)
+		}
+	}
+	if damaged < 50 {
+		t.Errorf("only %d changed bytes were found by their file's sum", damaged)
+	}
+}
+
+func TestADamagedBundleIsNamed(t *testing.T) {
+	data, _ := bundletest.Make(t, "1.36.3", files)
+	positions, err := format.ReadIndex(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[positions[2].Offset+positions[2].Length/2] ^= 1 // bin/node's frame
+	b, err := open(t, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.File("bin/agent")
+	if err == nil || !strings.Contains(err.Error(), b.file.Name()+" is damaged") || !strings.Contains(err.Error(), "bin/node") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
