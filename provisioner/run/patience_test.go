@@ -132,7 +132,7 @@ func TestAnUploadEndsAtOnceAndIsNoFailure(t *testing.T) {
 	env.Observer = &said
 	began := time.Now()
 	err := Apply(ctx, p, env)
-	if err == nil || err.Error() != "stopped after x of one: interrupted" || time.Since(began) > 3*time.Second {
+	if err == nil || err.Error() != "stopped in x: interrupted" || time.Since(began) > 3*time.Second {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
 	if len(said) != 1 || !strings.Contains(said[0], "once more ends at once") {

@@ -130,7 +130,7 @@ func (r *runner) phase(phase plan.Phase) error {
 	for _, stage := range phase.Stages {
 		r.stage(phase.Name, stage)
 		if err := context.Cause(r.soft); err != nil {
-			return errors.Join(r.failures(), fmt.Errorf("stopped after %s of %s: %w", stage.Name, phase.Name, err))
+			return errors.Join(r.failures(), fmt.Errorf("stopped in %s: %w", stage.Name, err))
 		}
 		for _, master := range r.env.Masters {
 			if r.failed[master] != nil {
