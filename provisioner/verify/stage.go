@@ -176,32 +176,48 @@ func (s *stage) readServices(ctx context.Context) error {
 	return err
 }
 
-// remove takes the namespace away and waits until it is gone. It goes on when
-// ctx has ended: a verify that was interrupted cleans up as well.
+// remove takes away what was set up. It goes on when ctx has ended: a verify
+// that was interrupted cleans up as well.
 func (s *stage) remove(ctx context.Context) error {
 	return removeNamespace(ctx, s.cluster, s.namespace, cleanPatience)
 }
 
 // removeNamespace deletes the namespace first, so that no controller makes the
 // pods anew, and then the pods without grace: a machine that is off, or slow,
-// would keep them, and the namespace, for its own time.
+// would keep them, and the namespace, for its own time. It waits until nothing
+// runs there any more. The empty namespace itself goes five seconds later, which
+// is how long Kubernetes' own controller waits before it looks at one.
 func removeNamespace(ctx context.Context, cluster Cluster, name string, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	method := http.MethodDelete
+	path := "/api/v1/namespaces/" + name
+	deleted := false
 	for {
-		_, err := cluster.Do(ctx, method, "/api/v1/namespaces/"+name, "", nil)
-		if errors.Is(err, fs.ErrNotExist) {
+		err := func() error {
+			if !deleted {
+				if _, err := cluster.Do(ctx, http.MethodDelete, path, "", nil); err != nil {
+					return err
+				}
+				deleted = true
+			}
+			if _, err := cluster.Do(ctx, http.MethodDelete, path+"/pods", "application/json", []byte(`{"gracePeriodSeconds":0}`)); err != nil {
+				return err
+			}
+			var list struct{ Items []struct{} }
+			if err := get(ctx, cluster, path+"/pods", &list); err != nil {
+				return err
+			}
+			if len(list.Items) > 0 {
+				return fmt.Errorf("%d pods are still there", len(list.Items))
+			}
 			return nil
-		}
-		if err == nil && method == http.MethodDelete {
-			method = http.MethodGet
-			// Where this fails, the namespace only takes longer to go.
-			cluster.Do(ctx, http.MethodDelete, "/api/v1/namespaces/"+name+"/pods", "application/json", []byte(`{"gracePeriodSeconds":0}`))
+		}()
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("namespace %s is still going away; the next verify looks for it", name), err)
+			return fmt.Errorf("namespace %s is told to go, and not empty yet: %w", name, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

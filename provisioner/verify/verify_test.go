@@ -214,6 +214,23 @@ func TestAnInterruptCleansUp(t *testing.T) {
 	})
 }
 
+func TestVerifyWaitsUntilNothingRuns(t *testing.T) {
+	for lingering, wrong := range map[time.Duration]string{10 * time.Second: "", time.Hour: "is told to go, and not empty yet: 2 pods are still there"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld("m1")
+			w.lingering = lingering
+			begin := time.Now()
+			_, err := Run(t.Context(), w, w.options())
+			if took := time.Since(begin); took < 10*time.Second || took > 2*time.Minute {
+				t.Errorf("%s: it took %s", lingering, took)
+			}
+			if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+				t.Errorf("%s: the error is %v", lingering, err)
+			}
+		})
+	}
+}
+
 func TestSweepTakesWhatWasLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("m1")

@@ -40,6 +40,7 @@ type world struct {
 	files     map[string]string // of every machine, or "w1:/etc/resolv.conf"
 	resolvers map[string]int    // DNS servers, by address, and the code that they answer with
 	egress    func(node, server string) error
+	lingering time.Duration // how long pods stay after they were told to go
 }
 
 type space struct {
@@ -157,6 +158,13 @@ func (w *world) Do(ctx context.Context, method, target, _ string, body []byte) (
 		return nil, fmt.Errorf("%s: %w", u.Path, fs.ErrNotExist)
 	}
 	switch {
+	case method == http.MethodDelete && w.lingering > 0:
+		time.AfterFunc(w.lingering, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			delete(w.namespaces, parts[3])
+		})
+		return nil, nil
 	case method == http.MethodDelete && strings.HasSuffix(u.Path, "/pods"):
 		w.pods = slices.DeleteFunc(w.pods, func(p *fakePod) bool { return p.namespace == parts[3] })
 		return nil, nil
