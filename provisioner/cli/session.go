@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,32 +19,6 @@ import (
 	"provision/provisioner/plan"
 	"provision/provisioner/ssh"
 )
-
-// load reads the cluster file, and says all its mistakes at once.
-func (a *app) load(path string) (*config.File, error) {
-	vars := map[string]string{}
-	for _, name := range a.varFiles {
-		values, diags := config.LoadVariables(name)
-		config.Write(a.stderr, diags, a.printer().Colour())
-		if diags.HasErrors() {
-			return nil, status(exitFailed)
-		}
-		maps.Copy(vars, values)
-	}
-	for _, v := range a.vars {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok {
-			return nil, misuse{fmt.Errorf("--var %s: wants name=value", v)}
-		}
-		vars[name] = value
-	}
-	file, diags := config.Load(path, vars)
-	config.Write(a.stderr, diags, a.printer().Colour())
-	if diags.HasErrors() {
-		return nil, status(exitFailed)
-	}
-	return file, nil
-}
 
 // session is one command's view of the cluster: the file, the bundle, and a
 // connection to each machine that answers.

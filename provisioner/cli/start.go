@@ -33,37 +33,14 @@ func (a *app) initCommand() *cobra.Command {
 			if len(args) == 1 {
 				name = args[0]
 			}
-			_, err := fmt.Fprint(a.stdout, config.Starter(name))
+			text, err := config.Starter(name)
+			if err != nil {
+				return misuse{fmt.Errorf("init: %w", err)}
+			}
+			_, err = fmt.Fprint(a.stdout, text)
 			return err
 		},
 	}
-}
-
-func (a *app) validateCommand() *cobra.Command {
-	return a.withFile(&cobra.Command{
-		Use:   "validate FILE",
-		Short: "Check a cluster file without touching any machine",
-		Long: `Check a cluster file without touching any machine. Every mistake is shown at once,
-with its place in the file and what would be right.
-
-    provision validate cluster.hcl
-    provision validate cluster.hcl --var-file site.vars`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			file, err := a.load(args[0])
-			if err != nil {
-				return err
-			}
-			masters := 0
-			for _, m := range file.Machines {
-				if m.Role == config.Master {
-					masters++
-				}
-			}
-			_, err = fmt.Fprintf(a.stdout, "%s is valid: cluster %q, %d master(s), %d worker(s)\n",
-				args[0], file.Cluster.Name, masters, len(file.Machines)-masters)
-			return err
-		},
-	})
 }
 
 func (a *app) versionCommand() *cobra.Command {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -14,6 +15,8 @@ func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m
 // crossCheck finds what is wrong between parts that are right each by itself.
 // Parts that are wrong are zero here, and are passed over.
 func (l *loader) crossCheck(schema fileSchema, file *File, origins []origin) {
+	before := len(l.diags)
+	defer func() { l.diags = slices.Concat(l.diags[:before:before], oncePerPlace(l.diags[before:])) }()
 	l.checkDuplicates(file.Machines, origins)
 	l.checkMasters(file.Machines, origins)
 	l.checkRanges(schema, file, origins)
@@ -23,27 +26,53 @@ func (l *loader) checkDuplicates(machines []Machine, origins []origin) {
 	names, addresses, hosts := map[string]int{}, map[netip.Addr]int{}, map[string]int{}
 	for i, m := range machines {
 		if first, twice := names[m.Name]; twice {
-			l.report(&origins[i].name, "Duplicate machine name", "Another machine is named %q (%s).", m.Name, line(origins[first].name))
-			continue
+			if origins[first].name == origins[i].name {
+				l.report(&origins[i].name, "Duplicate machine name", "for_each makes several machines of this block, and two are named %q: make the name from each.key.", m.Name)
+			} else {
+				l.report(&origins[i].name, "Duplicate machine name", "Another machine is named %q (%s): give each a name of its own.", m.Name, line(origins[first].name))
+			}
+		} else {
+			names[m.Name] = i
 		}
-		names[m.Name] = i
 		if m.Address.IsValid() {
 			if first, twice := addresses[m.Address]; twice {
-				l.report(&origins[i].address, "Duplicate machine address", "%s is the address of %s as well (%s).", m.Address, machines[first].Name, line(origins[first].address))
-				continue
+				if origins[first].address == origins[i].address {
+					l.report(&origins[i].address, "Duplicate machine address", "for_each makes several machines of this block, and two have the address %s: make it from each.key or each.value.", m.Address)
+				} else {
+					l.report(&origins[i].address, "Duplicate machine address", "%s is the address of %s as well (%s): an address belongs to one machine.", m.Address, machines[first].Name, line(origins[first].address))
+				}
+				if origins[i].host == origins[i].address {
+					continue // which is why SSH would go to the same place
+				}
+			} else {
+				addresses[m.Address] = i
 			}
-			addresses[m.Address] = i
 		}
 		if m.SSH.Host == "" {
 			continue
 		}
-		host := fmt.Sprint(m.SSH.Host, " ", m.SSH.Port, m.SSH.Bastions)
+		host := fmt.Sprint(strings.ToLower(strings.TrimSuffix(m.SSH.Host, ".")), " ", m.SSH.Port, m.SSH.Bastions)
 		if first, twice := hosts[host]; twice {
-			l.report(&origins[i].host, "Duplicate SSH host", "%s port %d is where %s is reached as well (%s).", m.SSH.Host, m.SSH.Port, machines[first].Name, line(origins[first].host))
+			l.report(&origins[i].host, "Duplicate SSH host", "%s port %d is where %s is reached as well (%s): give each machine its own ssh.host or ssh.port.", m.SSH.Host, m.SSH.Port, machines[first].Name, line(origins[first].host))
 			continue
 		}
 		hosts[host] = i
 	}
+}
+
+// oncePerPlace leaves out a mistake of the same kind at the same place: one
+// expression makes the addresses of all machines of a for_each.
+func oncePerPlace(diags hcl.Diagnostics) hcl.Diagnostics {
+	var kept hcl.Diagnostics
+	said := map[string]bool{}
+	for _, d := range diags {
+		place := fmt.Sprint(d.Subject, d.Summary)
+		if d.Subject == nil || !said[place] {
+			kept = append(kept, d)
+		}
+		said[place] = true
+	}
+	return kept
 }
 
 func line(r hcl.Range) string { return fmt.Sprintf("line %d", r.Start.Line) }

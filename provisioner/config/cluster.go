@@ -68,6 +68,9 @@ func (l *loader) overlay(block *overlaySchema, o *Overlay) {
 	}
 	o.Mode = l.choice(block.Mode, "auto", "Invalid overlay mode", "auto", "kernel", "userspace")
 	o.Port = l.port(block.Port, 51820)
+	if o.Port >= 30000 && o.Port <= 32767 {
+		l.report(block.Port.Expr.Range().Ptr(), "Invalid port", "port must be outside of 30000 to 32767, which Kubernetes hands out to Services of type NodePort.")
+	}
 	o.MTU = l.number(block.MTU, 0, 0, 65455, "Invalid MTU")
 	if o.MTU != 0 && o.MTU < 1280 {
 		l.report(block.MTU.Expr.Range().Ptr(), "Invalid MTU", "mtu must be at least 1280, the least that every network carries, or 0, which takes it from the route.")
@@ -85,7 +88,7 @@ func (l *loader) failover(block *failoverSchema, f *Failover) {
 	}
 	f.Detect = l.seconds(block.Detect, 6*time.Second, minDetect, 10*time.Minute,
 		"below that, machines would count as dead while a master is being replaced")
-	f.Evict = l.seconds(block.Evict, 4*time.Second, 0, time.Hour, "it is how long pods may wait for their machine to come back")
+	f.Evict = l.seconds(block.Evict, 4*time.Second, time.Second, time.Hour, "it is how long pods wait for their machine to come back")
 }
 
 // choice returns one of a few words.

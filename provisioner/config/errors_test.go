@@ -1,6 +1,8 @@
 package config
 
 import (
+	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/hcl/v2"
 )
+
+var update = flag.Bool("update", false, "rewrite what is said of testdata/errors/*.hcl")
 
 // Each line of testdata/errors/*.hcl that is wrong says so: # ERROR: summary,
 // or # WARNING: summary. What has no place in the file is said on its first
@@ -40,6 +44,7 @@ func TestMistakes(t *testing.T) {
 				t.Fatal("the file has no marker")
 			}
 			_, diags := Load(name, nil)
+			golden(t, strings.TrimSuffix(name, ".hcl")+".txt", diags)
 			got := map[int][]string{}
 			for _, d := range diags.Diagnostics {
 				marker, line := "ERROR", 1
@@ -55,6 +60,32 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("-marked +reported:\n%s\n%v", diff, diags.Diagnostics)
 			}
 		})
+	}
+}
+
+// golden pins every sentence: testdata/errors/NAME.txt holds what is said of
+// NAME.hcl, in the order in which it is said.
+func golden(t *testing.T, path string, diags Diagnostics) {
+	t.Helper()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, m := range diags.List() {
+		fmt.Fprintf(&got, "%d:%d: %s: %s\n    %s\n", m.Line, m.Column, m.Severity, m.Summary, strings.ReplaceAll(m.Detail, here, "."))
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		t.Errorf("-pinned +said:\n%s", diff)
 	}
 }
 

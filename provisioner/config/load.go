@@ -1,61 +1,71 @@
 package config
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclparse"
 )
 
-// maxFile bounds what is read: a cluster file, a file that it names.
-const maxFile = 1 << 20
-
 // Load reads the cluster file at path. vars gives values to its variables, by
-// name. The file is nil if a diagnostic is an error; warnings may come with
-// one. Load reads files and the environment and changes nothing.
-func Load(path string, vars map[string]string) (*File, Diagnostics) {
+// name; so do varFiles, of which later ones win over earlier ones, and vars over
+// all. The file is nil if a diagnostic is an error; warnings may come with one.
+// Load reads files and the environment and changes nothing.
+func Load(path string, vars map[string]string, varFiles ...string) (*File, Diagnostics) {
 	parser := hclparse.NewParser()
-	l := &loader{dir: filepath.Dir(path)}
-	file := l.load(parser, path, vars)
+	l := &loader{dir: filepath.Dir(path), file: path}
+	for _, name := range varFiles {
+		l.varFile(parser, name)
+	}
+	for name, text := range vars {
+		l.give(name, given{text: text})
+	}
+	file := l.load(parser, path)
 	if l.diags.HasErrors() {
 		file = nil
 	}
-	return file, Diagnostics{l.diags, parser.Files()}
+	diags := once(l.diags)
+	slices.SortStableFunc(diags, inOrder)
+	return file, Diagnostics{diags, parser.Files(), path}
 }
 
 // loader is one Load under way.
 type loader struct {
-	dir   string // relative paths of the file start here
-	diags hcl.Diagnostics
-	ctx   *hcl.EvalContext
+	file  string // the cluster file
+	dir   string // its folder: relative paths of the file start here
+	given map[string]given
+	// unsure is set where a file of values could not be understood: it may have
+	// given any variable.
+	unsure bool
+	diags  hcl.Diagnostics
+	ctx    *hcl.EvalContext
 	// blind is set once a part of the file could not be understood, so that
 	// what depends on having seen all of it ("there is no master") is left out.
 	blind bool
 }
 
-func (l *loader) load(parser *hclparse.Parser, path string, vars map[string]string) *File {
-	src, err := readFile(path)
-	if err != nil {
-		l.report(nil, "Unreadable cluster file", "%s cannot be read: %s.", path, reason(err))
+func (l *loader) load(parser *hclparse.Parser, path string) *File {
+	parsed := l.source(parser, path, "cluster file")
+	if parsed == nil {
 		return nil
 	}
-	parsed, diags := parser.ParseHCL(src, path)
-	l.diags = append(l.diags, diags...)
-	if diags.HasErrors() {
+	if empty(parsed) {
+		l.report(nil, "Empty cluster file", "%s holds nothing: `provision init` prints a file to start from.", path)
 		return nil
 	}
+	l.repeatedKeys(parsed)
 	var schema fileSchema
 	if diags := gohcl.DecodeBody(parsed.Body, nil, &schema); diags.HasErrors() {
 		l.diags = append(l.diags, diags...)
 		l.blind = true
 	}
-	l.evalContext(schema, vars)
+	l.evalContext(schema)
 	file := &File{Path: path}
 	l.cluster(schema.Cluster, &file.Cluster)
 	blocks := l.machines(schema, file)
@@ -95,24 +105,30 @@ func (l *loader) path(name string) string {
 	return name
 }
 
-func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
+// inOrder sorts mistakes as a reader meets them: what is about a whole file
+// first, then from above to below.
+func inOrder(a, b *hcl.Diagnostic) int {
+	var x, y hcl.Range
+	if a.Subject != nil {
+		x = *a.Subject
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("it is larger than %d bytes", maxFile)
+	if b.Subject != nil {
+		y = *b.Subject
 	}
-	return data, err
+	return cmp.Or(strings.Compare(x.Filename, y.Filename), cmp.Compare(x.Start.Byte, y.Start.Byte))
 }
 
-// reason is an error without the path that the sentence around it names.
-func reason(err error) string {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
-		return pathError.Err.Error()
+// once leaves out what was said before: a block with for_each is evaluated for
+// each of its machines.
+func once(diags hcl.Diagnostics) hcl.Diagnostics {
+	var kept hcl.Diagnostics
+	said := map[string]bool{}
+	for _, d := range diags {
+		text := fmt.Sprint(d.Severity, d.Subject, d.Summary, d.Detail)
+		if !said[text] {
+			kept = append(kept, d)
+		}
+		said[text] = true
 	}
-	return err.Error()
+	return kept
 }

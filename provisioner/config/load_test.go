@@ -26,12 +26,24 @@ func load(t *testing.T, text string, vars map[string]string) (*File, string) {
 }
 
 func TestStarterIsValid(t *testing.T) {
-	file, shown := load(t, Starter("home"), nil)
+	text, err := Starter("home")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, shown := load(t, text, nil)
 	if shown != "" {
 		t.Fatal(shown)
 	}
 	if file.Cluster.Name != "home" || len(file.Machines) != 3 {
 		t.Errorf("got cluster %q with %d machines, want home with 3", file.Cluster.Name, len(file.Machines))
+	}
+}
+
+func TestStarterRefusesWhatIsNoName(t *testing.T) {
+	for _, name := range []string{"", "Big_Site", "a\" {}", "a.b", "-a"} {
+		if text, err := Starter(name); err == nil || text != "" {
+			t.Errorf("%q: got a file of %d bytes", name, len(text))
+		}
 	}
 }
 

@@ -59,8 +59,12 @@ func (l *loader) each(block machineSchema) []map[string]cty.Value {
 	if block.ForEach == nil {
 		return []map[string]cty.Value{nil}
 	}
+	before := len(l.diags)
 	value, ok := l.value(block.ForEach, cty.DynamicPseudoType)
 	if !ok {
+		if len(l.diags) == before && !l.unsure {
+			l.nothingToRepeat(block.ForEach)
+		}
 		l.blind = true
 		return nil
 	}
@@ -85,6 +89,14 @@ func (l *loader) each(block machineSchema) []map[string]cty.Value {
 	return each
 }
 
+// nothingToRepeat reports a for_each that is null; one that is built on
+// something wrong was reported there.
+func (l *loader) nothingToRepeat(attr *hcl.Attribute) {
+	if value, diags := attr.Expr.Value(l.ctx); !diags.HasErrors() && value.IsKnown() && value.IsNull() {
+		l.report(attr.Expr.Range().Ptr(), "Invalid for_each", "for_each is null: give it a map, or a list of names; an empty one makes no machine.")
+	}
+}
+
 func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherited inherited) (Machine, origin) {
 	where := func(attr *hcl.Attribute) hcl.Range {
 		if attr == nil {
@@ -98,8 +110,8 @@ func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherit
 		name = fmt.Sprintf("%s-%s", block.Label, each["key"].AsString())
 	}
 	m := Machine{Name: l.text(block.Name, name)}
-	if !isLabel(m.Name) {
-		l.report(&o.name, "Invalid machine name", "%q cannot be a Node's name: %s.", m.Name, labelRule)
+	if why := unfit(m.Name); why != "" {
+		l.report(&o.name, "Invalid machine name", "%q cannot be a Node's name: %s.", m.Name, why)
 	}
 	m.Role = Role(l.choice(block.Role, "", "Invalid role", string(Master), string(Worker)))
 	m.Address = l.address(block)

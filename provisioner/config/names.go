@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,35 @@ func only(text, characters string) bool { return strings.Trim(text, characters) 
 func isLabel(text string) bool {
 	return text != "" && len(text) <= 63 && only(text, letters+digits+"-") &&
 		text[0] != '-' && text[len(text)-1] != '-'
+}
+
+// taken are names that mean something else wherever a machine's name is used.
+var taken = map[string]string{
+	"localhost":     "every machine calls itself that",
+	"ip6-localhost": "every machine calls itself that",
+	"ip6-loopback":  "every machine calls itself that",
+	"kubernetes":    "it is the API server's name, and a machine's certificate with it could pass for the API server's",
+}
+
+// unfit says why a machine cannot have a name, which is its Node's and stands in
+// its certificates as well; "" where it can.
+func unfit(name string) string {
+	number := strings.TrimPrefix(name, "0x")
+	switch {
+	case len(name) > 63:
+		return fmt.Sprintf("it has %d characters, and 63 is the most that a DNS label can have", len(name))
+	case !isLabel(name):
+		fit := strings.Trim(strings.NewReplacer("_", "-", ".", "-", " ", "-").Replace(strings.ToLower(name)), "-")
+		if isLabel(fit) && unfit(fit) == "" {
+			return fmt.Sprintf("%s; %q would do", labelRule, fit)
+		}
+		return labelRule
+	case taken[name] != "":
+		return taken[name]
+	case only(name, digits), number != name && only(number, digits+"abcdef"):
+		return fmt.Sprintf("a number would be taken for an address; %q would do", "m"+number)
+	}
+	return ""
 }
 
 // isDNSName reports whether text is DNS labels with dots between.
@@ -68,7 +98,7 @@ func isPort(text string) bool {
 }
 
 // ownedLabels are set by kubelet or by us: another value would be fought over.
-var ownedLabels = []string{"kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"}
+var ownedLabels = []string{"kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os", "beta.kubernetes.io/arch"}
 
 func isOwned(key string) bool {
 	for _, owned := range ownedLabels {
@@ -94,6 +124,13 @@ func (l *loader) labels(attr *hcl.Attribute) map[string]string {
 	return labels
 }
 
+// isState reports whether a taint's key is one that Kubernetes or we set and take
+// away ourselves.
+func isState(key string) bool {
+	prefix, _, _ := strings.Cut(key, "/")
+	return prefix == "node.kubernetes.io" || prefix == "node.cloudprovider.kubernetes.io" || prefix == "provision.internal"
+}
+
 // taints reads "key=value:Effect" or "key:Effect", as kubectl writes them.
 func (l *loader) taints(attr *hcl.Attribute) []Taint {
 	texts := l.texts(attr)
@@ -112,6 +149,8 @@ func (l *loader) taints(attr *hcl.Attribute) []Taint {
 			l.report(attr.Expr.Range().Ptr(), "Invalid taint", "A taint is written \"key=value:Effect\", and its effect is NoSchedule, PreferNoSchedule or NoExecute: %q is not.", text)
 		case !isKey(key):
 			l.report(attr.Expr.Range().Ptr(), "Invalid taint", "%q cannot be a taint's key: %s.", key, keyRule)
+		case isState(key):
+			l.report(attr.Expr.Range().Ptr(), "Reserved taint", "%q comes and goes with the machine's state, as Kubernetes sees it; take a key of your own.", key)
 		case value != "" && !isName(value):
 			l.report(attr.Expr.Range().Ptr(), "Invalid taint", "%q cannot be the value of taint %s: %s.", value, key, valueRule)
 		case seen[identity]:

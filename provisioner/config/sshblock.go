@@ -1,15 +1,18 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // sshAttributes is what the three ssh-like blocks of the schema have in common.
@@ -68,6 +71,9 @@ func (l *loader) ssh(block sshAttributes, from SSH) SSH {
 		s.Host = host
 	}
 	s.User = l.text(block.user, s.User)
+	if strings.ContainsFunc(s.User, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) && block.user != nil {
+		l.report(block.user.Expr.Range().Ptr(), "Invalid user", "user must be the name of a user on the machine, without spaces, not %q.", s.User)
+	}
 	s.Port = l.port(block.port, s.Port)
 	s.Agent = l.flag(block.agent, s.Agent)
 	s.AcceptNew = l.flag(block.acceptNew, s.AcceptNew)
@@ -125,6 +131,13 @@ func (l *loader) keyFile(attr *hcl.Attribute, name string) string {
 	_, err = ssh.ParseRawPrivateKey(data)
 	var locked *ssh.PassphraseMissingError
 	if err == nil || errors.As(err, &locked) {
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+			l.warn(attr.Expr.Range().Ptr(), "Key file open to others", "Others on this computer may read or change %s (mode %04o): chmod 600 %s.", path, info.Mode().Perm(), path)
+		}
+		return path
+	}
+	if bytes.HasPrefix(data, []byte("PuTTY-User-Key-File")) {
+		l.report(attr.Expr.Range().Ptr(), "Invalid key file", "%s is in PuTTY's format: puttygen %s -O private-openssh -o KEY writes one that can be read here.", path, path)
 		return path
 	}
 	if _, _, _, _, err := ssh.ParseAuthorizedKey(data); err != nil {
@@ -135,8 +148,12 @@ func (l *loader) keyFile(attr *hcl.Attribute, name string) string {
 
 func (l *loader) knownHostsFile(attr *hcl.Attribute, name string, made bool) string {
 	path := l.path(name)
-	if _, err := readFile(path); err != nil && !(made && os.IsNotExist(err)) {
-		l.report(attr.Expr.Range().Ptr(), "Unreadable known hosts", "%s cannot be read: %s.", path, reason(err))
+	if _, err := readFile(path); err != nil {
+		if !made || !os.IsNotExist(err) {
+			l.report(attr.Expr.Range().Ptr(), "Unreadable known hosts", "%s cannot be read: %s.", path, reason(err))
+		}
+	} else if _, err := knownhosts.New(path); err != nil {
+		l.report(attr.Expr.Range().Ptr(), "Invalid known hosts", "%s; each line must be a host and its key, as `ssh-keyscan` prints them.", err)
 	}
 	return path
 }

@@ -44,7 +44,7 @@ cluster "site" {
 # elsewhere, say so in an ssh block of its own.
 
 machine "m1" {
-  role    = "master"               # or "worker"; three or five masters survive a loss
+  role    = "master"               # or "worker"; one master, unless `provision plan` takes more
   address = "192.168.56.11"
 
   # ssh {

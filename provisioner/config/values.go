@@ -3,6 +3,7 @@ package config
 import (
 	"math/big"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -17,6 +18,10 @@ func (l *loader) value(attr *hcl.Attribute, want cty.Type) (cty.Value, bool) {
 	if attr == nil {
 		return cty.NilVal, false
 	}
+	if !l.knows(attr.Expr) {
+		l.blind = true
+		return cty.NilVal, false
+	}
 	value, diags := attr.Expr.Value(l.ctx)
 	l.diags = append(l.diags, diags...)
 	if diags.HasErrors() || !value.IsWhollyKnown() {
@@ -28,11 +33,39 @@ func (l *loader) value(attr *hcl.Attribute, want cty.Type) (cty.Value, bool) {
 	}
 	converted, err := convert.Convert(value, want)
 	if err != nil {
-		l.report(attr.Expr.Range().Ptr(), "Wrong value type", "%s must be %s: %s.",
-			attr.Name, want.FriendlyNameForConstraint(), err)
+		l.report(attr.Expr.Range().Ptr(), "Wrong value type", "%s must be %s, not %s.", attr.Name, kindOf(want), kindOf(value.Type()))
 		return cty.NilVal, false
 	}
 	return converted, true
+}
+
+// kindOf says what a type is to somebody who writes a value down.
+func kindOf(t cty.Type) string {
+	switch {
+	case t == cty.String:
+		return "a string"
+	case t == cty.Number:
+		return "a number"
+	case t == cty.Bool:
+		return "true or false"
+	case t.IsMapType() && t.ElementType() == cty.String:
+		return `a map of strings such as { disk = "ssd" }`
+	case t.IsMapType(), t.IsObjectType():
+		return "a map of something else"
+	}
+	return "a list"
+}
+
+// span is a duration as it is written: "10m", not "10m0s".
+func span(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // text returns a string; an empty one counts as not said.
@@ -82,7 +115,7 @@ func (l *loader) seconds(attr *hcl.Attribute, fallback, low, high time.Duration,
 	case d%time.Second != 0:
 		l.report(attr.Expr.Range().Ptr(), "Invalid duration", "%s must be whole seconds, such as %q: Kubernetes counts no finer.", attr.Name, d.Round(time.Second))
 	case d < low || d > high:
-		l.report(attr.Expr.Range().Ptr(), "Invalid duration", "%s must be from %s to %s: %s.", attr.Name, low, high, why)
+		l.report(attr.Expr.Range().Ptr(), "Invalid duration", "%s must be from %s to %s: %s.", attr.Name, span(low), span(high), why)
 	default:
 		return d
 	}

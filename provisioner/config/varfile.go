@@ -6,40 +6,49 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// LoadVariables reads a file of values for variables, `name = value` on each
-// line, and returns them as Load takes them. Values are written out: nothing
-// can be referred to in it, and no function called.
-func LoadVariables(path string) (map[string]string, Diagnostics) {
-	parser := hclparse.NewParser()
-	l := &loader{}
-	src, err := readFile(path)
-	if err != nil {
-		l.report(nil, "Unreadable variable file", "%s cannot be read: %s.", path, reason(err))
-		return nil, Diagnostics{l.diags, nil}
+// given is a value for a variable from outside of the cluster file.
+type given struct {
+	text   string // as it is written after --var
+	at     *hcl.Range
+	name   *hcl.Range // both nil where it comes from --var
+	broken bool       // and said so
+}
+
+func (l *loader) give(name string, value given) {
+	if l.given == nil {
+		l.given = map[string]given{}
 	}
-	file, diags := parser.ParseHCL(src, path)
-	l.diags = append(l.diags, diags...)
-	if diags.HasErrors() {
-		return nil, Diagnostics{l.diags, parser.Files()}
+	l.given[name] = value
+}
+
+// varFile reads a file of values for variables, `name = value` on each line.
+// Values are written out: nothing can be referred to in it, and no function
+// called.
+func (l *loader) varFile(parser *hclparse.Parser, path string) {
+	file := l.source(parser, path, "variable file")
+	if file == nil {
+		l.unsure = true
+		return
 	}
+	l.repeatedKeys(file)
 	attributes, diags := file.Body.JustAttributes()
 	l.diags = append(l.diags, diags...)
-	values := map[string]string{}
+	l.unsure = l.unsure || diags.HasErrors()
 	for name, attr := range attributes {
 		value, diags := attr.Expr.Value(nil)
 		l.diags = append(l.diags, diags...)
+		at := given{at: attr.Expr.Range().Ptr(), name: attr.NameRange.Ptr()}
 		switch {
 		case diags.HasErrors():
+			at.broken = true
 		case value.IsNull():
-			l.report(attr.Expr.Range().Ptr(), "Missing variable value", "%s is null: leave the line out to have the default.", name)
+			at.broken = true
+			l.report(at.at, "Missing variable value", "%s is null: leave the line out to have the default.", name)
 		case value.Type() == cty.String:
-			values[name] = value.AsString()
-		default: // as it would be written after --var
-			values[name] = string(attr.Expr.Range().SliceBytes(src))
+			at.text = value.AsString()
+		default:
+			at.text = string(at.at.SliceBytes(file.Bytes))
 		}
+		l.give(name, at)
 	}
-	if hcl.Diagnostics(l.diags).HasErrors() {
-		return nil, Diagnostics{l.diags, parser.Files()}
-	}
-	return values, Diagnostics{l.diags, parser.Files()}
 }

@@ -5,57 +5,87 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
-func varFile(t *testing.T, text string) (map[string]string, string) {
+// loadWith loads text with files of values, each named 1.vars, 2.vars, ....
+func loadWith(t *testing.T, text string, vars map[string]string, values ...string) (*File, string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "site.vars")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("SSH_AUTH_SOCK", "")
+	t.Chdir(t.TempDir())
+	var names []string
+	for i, text := range values {
+		names = append(names, string(rune('1'+i))+".vars")
+		if err := os.WriteFile(names[i], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile("cluster.hcl", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	values, diags := LoadVariables(path)
+	file, diags := Load("cluster.hcl", vars, names...)
 	var shown strings.Builder
 	Write(&shown, diags, false)
-	return values, shown.String()
+	return file, shown.String()
 }
 
-func TestVariablesFromAFile(t *testing.T) {
-	values, shown := varFile(t, "key = \"~/.ssh/a \\\"b\\\"\"\ncount = 3\nfast = true\nworkers = {\n  w1 = 21\n}\n")
-	want := map[string]string{"key": `~/.ssh/a "b"`, "count": "3", "fast": "true", "workers": "{\n  w1 = 21\n}"}
-	if diff := cmp.Diff(want, values); diff != "" || shown != "" {
-		t.Errorf("-want +got:\n%s%s", diff, shown)
-	}
-	file, shown := load(t, `variable "workers" { default = { w = 1 } }
+const workers = `variable "workers" { default = { w = 2 } }
 variable "net" { default = "10.0.0.0/24" }
+variable "role" {}
 cluster "c" {}
-machine "m1" { address = cidrhost(var.net, 1) }
+machine "m1" {
+  role    = var.role
+  address = cidrhost(var.net, 1)
+}
 machine "w" {
   for_each = var.workers
   name     = each.key
   address  = cidrhost(var.net, each.value)
-}`, map[string]string{"workers": values["workers"]})
-	if file == nil || len(file.Machines) != 2 || file.Machines[1].Address.String() != "10.0.0.21" {
-		t.Errorf("%+v %s", file, shown)
+}`
+
+func TestVariablesFromFiles(t *testing.T) {
+	file, shown := loadWith(t, workers, map[string]string{"net": "10.3.0.0/24"},
+		"role = \"worker\"\nnet = \"10.1.0.0/24\"\n", "role = \"master\"\nworkers = {\n  w1 = 21\n}\n")
+	if file == nil || shown != "" {
+		t.Fatal(shown)
+	}
+	if m := file.Machines; len(m) != 2 || m[0].Role != Master || m[1].Name != "w1" || m[1].Address.String() != "10.3.0.21" {
+		t.Errorf("got %+v", m)
 	}
 }
 
+// A mistake in a file of values is shown where it is, beside those of the
+// cluster file; what it leaves without a value is not one more.
 func TestMistakesInAFileOfVariables(t *testing.T) {
-	for text, want := range map[string]string{
-		"key = ":               "Missing expression",
-		"key = other":          "Variables not allowed",
-		"key = null":           "Missing variable value",
-		"key \"x\" {}":         "Unexpected \"key\" block",
-		"key = file(\"/etc\")": "Function calls not allowed",
-		"a = 1\na = 2":         "Attribute redefined",
+	for text, want := range map[string][2]string{
+		"role = ":                                       {"Missing expression", "1.vars line 1"},
+		"role = other":                                  {"Variables not allowed", "1.vars line 1"},
+		"role = null":                                   {"Missing variable value", "1.vars line 1"},
+		"role \"x\" {}":                                 {"Unexpected \"role\" block", "1.vars line 1"},
+		"role = file(\"/etc\")":                         {"Function calls not allowed", "1.vars line 1"},
+		"role = \"worker\"\nrole = \"worker\"":          {"Attribute redefined", "1.vars line 2"},
+		"role = \"master\"\nworkers = { a =":            {"Missing", "1.vars line 2"},
+		"role = \"master\"\nworkers = 3":                {"does not fit", "1.vars line 2"},
+		"role = \"master\"\nnett = \"10.0.0.0\"":        {"no such variable. Did you mean \"net\"?", "1.vars line 2"},
+		"role = \"master\"\nworkers = { a = 1, a = 2 }": {"Duplicate key", "1.vars line 2"},
+		"{\"role\": \"master\"}":                        {"1.vars is JSON", "variable file"},
+		"role: master":                                  {"1.vars is YAML", "variable file"},
 	} {
-		values, shown := varFile(t, text)
-		if values != nil || !strings.Contains(shown, want) {
-			t.Errorf("%q: %v, %s", text, values, shown)
+		file, shown := loadWith(t, workers+"\nmachine \"x\" {}", nil, text)
+		shown = strings.Join(strings.Fields(shown), " ")
+		if file != nil || !strings.Contains(shown, want[0]) || !strings.Contains(shown, want[1]) {
+			t.Errorf("%q: want %q\n%s", text, want, shown)
+		}
+		if !strings.Contains(shown, "Missing machine address") || strings.Count(shown, "Error:") != 2 {
+			t.Errorf("%q: want one mistake, and the one of the cluster file\n%s", text, shown)
 		}
 	}
-	if _, diags := LoadVariables("/nowhere/site.vars"); len(diags.Diagnostics) != 1 || diags.Diagnostics[0].Summary != "Unreadable variable file" {
-		t.Errorf("%v", diags)
+}
+
+func TestAFileOfVariablesThatIsNotThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "site.vars")
+	_, diags := Load("../../examples/bare-metal.hcl", nil, path)
+	if list := diags.List(); len(list) != 1 || list[0].Summary != "Unreadable variable file" || list[0].Detail != path+" cannot be read: no such file or directory." {
+		t.Errorf("%+v", list)
 	}
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
@@ -13,33 +12,33 @@ import (
 )
 
 // evalContext makes what expressions see: functions, var and local.
-func (l *loader) evalContext(schema fileSchema, given map[string]string) {
+func (l *loader) evalContext(schema fileSchema) {
 	l.ctx = &hcl.EvalContext{Functions: functions(l.dir)}
-	l.ctx.Variables = map[string]cty.Value{"var": l.variables(schema.Variables, given)}
+	l.ctx.Variables = map[string]cty.Value{"var": l.variables(schema.Variables)}
 	l.locals(schema.Locals)
 }
 
-func (l *loader) variables(blocks []variableSchema, given map[string]string) cty.Value {
+func (l *loader) variables(blocks []variableSchema) cty.Value {
 	values := map[string]cty.Value{}
 	for _, block := range blocks {
 		if _, twice := values[block.Name]; twice {
 			l.report(block.NameRange.Ptr(), "Duplicate variable", "There is another variable %q above.", block.Name)
 			continue
 		}
-		text, ok := given[block.Name]
-		values[block.Name] = l.variable(block, text, ok)
+		values[block.Name] = l.variable(block)
 	}
-	for _, name := range slices.Sorted(maps.Keys(given)) {
+	for _, name := range slices.Sorted(maps.Keys(l.given)) {
 		if _, ok := values[name]; !ok && !l.blind {
-			l.report(nil, "Unknown variable", "A value was given for %q, but the file has no such variable; it has: %s.",
-				name, list(slices.Sorted(maps.Keys(values))))
+			l.report(l.given[name].name, "Unknown variable", "A value was given for %q, but %s has no such variable%s",
+				name, l.file, suggestion(name, slices.Sorted(maps.Keys(values))))
 		}
 	}
 	return cty.ObjectVal(values)
 }
 
 // variable returns the value of one variable, unknown where it has none.
-func (l *loader) variable(block variableSchema, text string, given bool) cty.Value {
+func (l *loader) variable(block variableSchema) cty.Value {
+	from, isGiven := l.given[block.Name]
 	l.text(block.Description, "")
 	want := cty.DynamicPseudoType
 	if block.Type != nil {
@@ -52,6 +51,9 @@ func (l *loader) variable(block variableSchema, text string, given bool) cty.Val
 	}
 	value := cty.DynamicVal
 	if block.Default != nil {
+		if !l.knowsFunctions(block.Default.Expr) {
+			return cty.DynamicVal
+		}
 		v, diags := block.Default.Expr.Value(&hcl.EvalContext{Functions: l.ctx.Functions})
 		l.diags = append(l.diags, diags...)
 		if diags.HasErrors() {
@@ -68,14 +70,20 @@ func (l *loader) variable(block variableSchema, text string, given bool) cty.Val
 		}
 	}
 	switch {
-	case given:
-		v, problem := parseValue(text, want)
+	case from.broken:
+		return cty.DynamicVal
+	case isGiven:
+		v, problem := parseValue(from.text, want)
 		if problem != "" {
-			l.report(block.NameRange.Ptr(), "Wrong value type", "The value given for variable %q does not fit: %s.", block.Name, problem)
+			at := from.at
+			if at == nil {
+				at = block.NameRange.Ptr()
+			}
+			l.report(at, "Wrong value type", "The value given for variable %q does not fit: %s.", block.Name, problem)
 			return cty.DynamicVal
 		}
 		return v
-	case block.Default == nil:
+	case block.Default == nil && !l.unsure:
 		l.report(block.NameRange.Ptr(), "Missing variable value", "Variable %q has no default: give it one, or a value with --var %s=VALUE.", block.Name, block.Name)
 	}
 	return value
@@ -105,8 +113,14 @@ func parseValue(text string, want cty.Type) (cty.Value, string) {
 	}
 	// A list or map whose default came without a type has the default's exact
 	// shape as its type; another length is as good.
-	if want.IsTupleType() || want.IsObjectType() {
+	t := value.Type()
+	switch {
+	case want.IsTupleType() && t.IsTupleType(), want.IsObjectType() && t.IsObjectType():
 		return value, ""
+	case want.IsTupleType():
+		return cty.DynamicVal, "a list is required"
+	case want.IsObjectType():
+		return cty.DynamicVal, "a map is required"
 	}
 	return converted(value, want)
 }
@@ -144,6 +158,9 @@ func (l *loader) locals(blocks []localsSchema) {
 			return
 		}
 		l.ctx.Variables["local"] = cty.ObjectVal(values)
+		if values[name] = cty.DynamicVal; !l.knows(attr.Expr) {
+			return
+		}
 		value, diags := attr.Expr.Value(l.ctx)
 		l.diags = append(l.diags, diags...)
 		values[name] = value
@@ -166,11 +183,4 @@ func localNames(expr hcl.Expression) []string {
 		}
 	}
 	return names
-}
-
-func list(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }

@@ -60,8 +60,9 @@ func TestVariablesThatDoNotFit(t *testing.T) {
 	for value, want := range map[string]string{
 		"mask=many":    `The value given for variable "mask" does not fit`,
 		"agent=maybe":  `The value given for variable "agent" does not fit`,
+		"workers=3":    `The value given for variable "workers" does not fit: a map is required`,
 		"workers={":    `The value given for variable "workers" does not fit`,
-		"domian=local": `A value was given for "domian"`,
+		"domian=local": `A value was given for "domian", but`,
 	} {
 		name, text, _ := strings.Cut(value, "=")
 		file, shown := load(t, variables, map[string]string{name: text})

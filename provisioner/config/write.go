@@ -10,6 +10,34 @@ import (
 type Diagnostics struct {
 	hcl.Diagnostics
 	files map[string]*hcl.File
+	path  string // the cluster file
+}
+
+// Mistake is one diagnostic for a program to read. Line and Column count from 1
+// and are 0 where the mistake is of the file as a whole, or of the command line.
+type Mistake struct {
+	File     string `json:"file"`
+	Line     int    `json:"line,omitempty"`
+	Column   int    `json:"column,omitempty"`
+	Severity string `json:"severity"` // "error" or "warning"
+	Summary  string `json:"summary"`
+	Detail   string `json:"detail"`
+}
+
+// List returns the diagnostics for a program; it is never nil.
+func (d Diagnostics) List() []Mistake {
+	mistakes := []Mistake{}
+	for _, diag := range d.Diagnostics {
+		m := Mistake{File: d.path, Severity: "error", Summary: diag.Summary, Detail: diag.Detail}
+		if diag.Severity == hcl.DiagWarning {
+			m.Severity = "warning"
+		}
+		if at := diag.Subject; at != nil {
+			m.File, m.Line, m.Column = at.Filename, at.Start.Line, at.Start.Column
+		}
+		mistakes = append(mistakes, m)
+	}
+	return mistakes
 }
 
 // width is what sentences are wrapped at: a narrow terminal.

@@ -10,7 +10,7 @@ variable "number" {
 locals {
   a = local.b # ERROR: Circular local
   b = local.a
-  c = nosuchfunction() # ERROR: Call to unknown function
+  c = nosuchfunction() # ERROR: Unknown function
   d = local.c
 }
 
@@ -20,7 +20,7 @@ cluster "site" {
   overlay { mode = local.d }
 }
 
-machine "m1" { address = var.nope } # ERROR: Unsupported attribute
+machine "m1" { address = var.nope } # ERROR: Unknown variable
 
 machine "m2" { address = vars.given } # ERROR: Unknown variable
 
@@ -40,6 +40,6 @@ machine "m6" { address = env("PROVISION_UNSET") } # ERROR: Invalid function argu
 
 machine "m" {
   for_each = { m7 = 7, m8 = 8 }
-  name     = each.nope # ERROR: Unsupported attribute
+  name     = each.nope # ERROR: Unknown attribute
   address  = "10.0.0.${each.value}"
 }

@@ -18,6 +18,15 @@ machine "m1" {
   }
 }
 
+machine "m4" {
+  address = "10.0.0.4"
+  ssh {
+    key         = "." # ERROR: Unreadable key file
+    user        = "two words" # ERROR: Invalid user
+    known_hosts = "ssh.hcl" # ERROR: Invalid known hosts
+  }
+}
+
 machine "m2" {
   address = "10.0.0.2"
   ssh { host = "gate.example.org" }

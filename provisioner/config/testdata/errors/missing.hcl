@@ -1,1 +1,0 @@
-# ERROR: Missing cluster block; No machines

@@ -1,0 +1,1 @@
+cluster "site" {} # ERROR: No machines
