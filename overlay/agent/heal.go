@@ -150,21 +150,6 @@ func (a *agent) remember(name, value string) error {
 	return a.dir.SaveBefore(before)
 }
 
-// lookAround looks for what we cannot overrule, once a minute: a cluster with
-// many Services has many chains.
-func (a *agent) lookAround() []string {
-	if time.Since(a.looked) < time.Minute {
-		return a.strangers
-	}
-	a.looked = time.Now()
-	strangers, err := rules.Strangers()
-	if err != nil {
-		strangers = []string{err.Error()}
-	}
-	a.strangers = strangers
-	return strangers
-}
-
 // tell logs problems when they come and go, not every time they are seen.
 func (a *agent) tell(problems []string) {
 	for _, p := range problems {

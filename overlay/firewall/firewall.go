@@ -24,13 +24,13 @@ type Way string
 
 // The ways. Each has its hook in hooks, and its words in words.
 const (
-	ToAPI       Way = "pod-api"      // DNS servers and controllers; what pods send to their machine
-	ToMachine   Way = "pod-machine"  // host ports, metrics
-	FromMachine Way = "machine-pod"  // kubelet's probes, the machine's own questions to Services
-	Answers     Way = "pod-answers"  // and what is answered to them
-	Between     Way = "pod-pod"      // through the tunnel, and on the bridge
-	Forwarded   Way = "forwarded"    // anything; what is known of a wall by its policy alone
-	Received    Way = "received"     // the same of what is sent to the machine
+	ToAPI       Way = "pod-api"     // DNS servers and controllers; what pods send to their machine
+	ToMachine   Way = "pod-machine" // host ports, metrics
+	FromMachine Way = "machine-pod" // kubelet's probes, the machine's own questions to Services
+	Answers     Way = "pod-answers" // and what is answered to them
+	Between     Way = "pod-pod"     // through the tunnel, and on the bridge
+	Forwarded   Way = "forwarded"   // anything; what is known of a wall by its policy alone
+	Received    Way = "received"    // the same of what is sent to the machine
 )
 
 var words = map[Way]string{

@@ -114,35 +114,3 @@ func Remove() (removed bool, err error) {
 	}
 	return true, nil
 }
-
-// admitted says that a table's forward chain asks docker's chain first, with our rules in it.
-func admitted(conn *nftables.Conn, table *nftables.Table) bool {
-	if table.Name != "filter" || table.Family == nftables.TableFamilyINet {
-		return false
-	}
-	_, err := conn.ListChain(table, dockerChain)
-	return err == nil
-}
-
-// Strangers names the chains of others that drop forwarded packets unless told
-// otherwise: in nftables no accept of ours can overrule them.
-func Strangers() ([]string, error) {
-	conn, err := nftables.New()
-	if err != nil {
-		return nil, fmt.Errorf("nftables: %w", err)
-	}
-	chains, err := conn.ListChains()
-	if err != nil {
-		return nil, fmt.Errorf("nftables: list chains: %w", err)
-	}
-	var names []string
-	for _, c := range chains {
-		drops := c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop
-		forward := c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward
-		ip := c.Table.Family == nftables.TableFamilyIPv4 || c.Table.Family == nftables.TableFamilyIPv6 || c.Table.Family == nftables.TableFamilyINet
-		if drops && forward && ip && !admitted(conn, c.Table) {
-			names = append(names, fmt.Sprintf("nftables: chain %s of table %s drops what is forwarded, pods' packets too, unless it accepts %s and %s", c.Name, c.Table.Name, overlay.Bridge, overlay.Tunnel))
-		}
-	}
-	return names, nil
-}
