@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/klog/v2"
 )
 
 // rest returns the client's configuration in upstream's form. Its connections
@@ -53,6 +54,9 @@ func (c *Client) Exec(ctx context.Context, namespace, pod string, argv []string)
 		return nil, nil, err
 	}
 	var out, errout bounded
+	// What goes wrong is in the error. Upstream would write it to the terminal as
+	// well, in its log's form, also where it is only that ctx has ended.
+	ctx = klog.NewContext(ctx, klog.New(nil))
 	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &errout})
 	return out, errout, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"k8s.io/klog/v2"
 )
 
 // cluster answers what `get nodes`, `apply -f -` and `exec` ask.
@@ -145,6 +147,37 @@ func TestExec(t *testing.T) {
 	status, is := err.(interface{ ExitStatus() int })
 	if !is || status.ExitStatus() != 3 || string(stdout) != "[say it]\n" || string(stderr) != "oh\n" {
 		t.Errorf("stdout %q, stderr %q, error %v", stdout, stderr, err)
+	}
+}
+
+// TestExecThatEndsKeepsTheTerminalClean: the error says that time is up, and
+// upstream's log nothing beside it.
+func TestExecThatEndsKeepsTheTerminalClean(t *testing.T) {
+	client, _ := connectTo(t, func(w http.ResponseWriter, r *http.Request) {
+		upgrader := websocket.Upgrader{Subprotocols: []string{"v5.channel.k8s.io"}}
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		conn.ReadMessage() // says nothing until the other end has had enough
+	})
+	var log bytes.Buffer
+	klog.LogToStderr(false)
+	klog.SetOutput(&log)
+	defer klog.LogToStderr(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, _, err := client.Exec(ctx, "default", "p", []string{"wait"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the error is %v", err)
+	}
+	client.Close()
+	time.Sleep(100 * time.Millisecond) // what the streams' ends would say comes late
+	klog.Flush()
+	klog.SetOutput(io.Discard) // nobody writes to log from here on
+	if log.Len() > 0 {
+		t.Errorf("upstream's log says %s", &log)
 	}
 }
 
