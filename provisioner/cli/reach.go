@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -24,16 +22,16 @@ you keep the key that opens the machines.
     provision kubeconfig cluster.hcl > admin.kubeconfig
     provision kubeconfig cluster.hcl --merge      into $KUBECONFIG or ~/.kube/config
 
-The API server must be reachable from here at the master's address. Where it is not,
-'provision kubectl' goes through SSH.`,
+A kubeconfig names one server: it is the first master of the file whose API server is ready
+now. It must be reachable from here at that master's address; where it is not, and where
+masters come and go, 'provision kubectl' goes through SSH to any that answers.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, client, err := a.openAPI(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			server := "https://" + net.JoinHostPort(s.cluster.Masters()[0].Address.String(), strconv.Itoa(components.PortAPI))
-			text, err := client.Kubeconfig(s.cluster.Name, server)
+			text, err := client.Kubeconfig(s.cluster.Name, "")
 			if err != nil {
 				return err
 			}
@@ -45,7 +43,7 @@ The API server must be reachable from here at the master's address. Where it is 
 			if err := kube.MergeKubeconfig(cmd.Context(), into, text); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stderr, "merged into %s as context %q\n", into, s.cluster.Name)
+			fmt.Fprintf(a.stderr, "merged into %s as context %q, with the API server of %s\n", into, s.cluster.Name, client.Master())
 			return nil
 		},
 	})

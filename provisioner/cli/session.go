@@ -25,7 +25,7 @@ import (
 type session struct {
 	app     *app
 	file    *config.File
-	bundle  *bundle.Bundle // nil where only the API is wanted
+	bundle  *bundle.Bundle // nil where nothing of it is sent
 	cluster components.Cluster
 	clients map[string]*ssh.Client
 	unreach map[string]error // why a machine does not answer
@@ -60,18 +60,35 @@ func (a *app) open(ctx context.Context, path string) (*session, error) {
 	return s, nil
 }
 
+// openWithout connects to every machine without a bundle: for what sends none of it.
+func (a *app) openWithout(ctx context.Context, path string) (*session, error) {
+	s, err := a.without(path)
+	if err == nil {
+		s.connect(ctx, s.file.Machines)
+	}
+	return s, err
+}
+
+// without is a session without a bundle or any connection.
+func (a *app) without(path string) (*session, error) {
+	file, err := a.load(path)
+	if err != nil {
+		return nil, err
+	}
+	return &session{
+		app: a, file: file, cluster: plan.Wanted(file, components.Bundle{}, file.Cluster.Version),
+		clients: map[string]*ssh.Client{}, unreach: map[string]error{},
+	}, nil
+}
+
 // openAPI connects to the masters alone, without a bundle, and returns a client
 // of the API server: a dead worker keeps nobody from asking about it.
 func (a *app) openAPI(ctx context.Context, path string) (*session, *kube.Client, error) {
-	file, err := a.load(path)
+	s, err := a.without(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &session{
-		app: a, file: file, cluster: plan.Wanted(file, components.Bundle{}, file.Cluster.Version),
-		clients: map[string]*ssh.Client{}, unreach: map[string]error{},
-	}
-	s.connect(ctx, slices.DeleteFunc(slices.Clone(file.Machines), func(m config.Machine) bool { return m.Role != config.Master }))
+	s.connect(ctx, slices.DeleteFunc(slices.Clone(s.file.Machines), func(m config.Machine) bool { return m.Role != config.Master }))
 	client, err := s.api(ctx)
 	if err != nil {
 		s.close()

@@ -47,7 +47,7 @@ Exit status: 0 all is well, 1 something is not.`,
 }
 
 func (a *app) status(ctx context.Context, path string) error {
-	s, err := a.open(ctx, path)
+	s, err := a.openWithout(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -80,15 +80,15 @@ func (a *app) status(ctx context.Context, path string) error {
 		cells = append(cells, []string{row.Name, row.Role, row.Address, row.Version, strings.Join(row.PodCIDRs, ","), row.Overlay, expires, state})
 	}
 	if a.json {
-		err = a.printer().Document(map[string]any{"cluster": s.cluster.Name, "version": s.cluster.Version, "api": found.Cluster.Reachable,
+		err = a.printer().Document(map[string]any{"cluster": s.cluster.Name, "version": more.version, "api": found.Cluster.Reachable,
 			"addons": slices.Sorted(maps.Keys(found.Cluster.Applied)), "machines": rows, "warnings": append([]string{}, warned...)})
 	} else {
 		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "OVERLAY", "CERTIFICATES UNTIL", "STATE"}, cells)
 		if !found.Cluster.Reachable {
-			a.printer().Say("the API server does not answer: ", errors.New(found.Cluster.Problem))
+			a.printer().Say("the cluster itself does not say how it is: ", errors.New(found.Cluster.Problem))
 		} else if err == nil {
-			_, err = fmt.Fprintf(a.stdout, "\ncluster %s: the API server answers; addons: %s; Kubernetes of the bundle: %s\n",
-				s.cluster.Name, strings.Join(slices.Sorted(maps.Keys(found.Cluster.Applied)), ", "), s.cluster.Version)
+			_, err = fmt.Fprintf(a.stdout, "\ncluster %s: the API server answers; Kubernetes %s; addons: %s\n",
+				s.cluster.Name, more.version, strings.Join(slices.Sorted(maps.Keys(found.Cluster.Applied)), ", "))
 		}
 		for _, warning := range warned {
 			a.printer().Say("warning: ", errors.New(warning))

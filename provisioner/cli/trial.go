@@ -15,6 +15,7 @@ import (
 	"provision/components"
 	"provision/components/reach"
 	"provision/provisioner/plan"
+	"provision/provisioner/view"
 )
 
 // A trial has machines try to reach each other, with the agents that were just
@@ -47,7 +48,7 @@ func (t trial) run(ctx context.Context, failed []string) error {
 	reports, err := t.reports(ctx, requests)
 	errs := []error{err}
 	for _, problem := range plan.Unreached(t.cluster, reports) {
-		errs = append(errs, problem)
+		errs = append(errs, view.Refuse(problem))
 	}
 	if err := errors.Join(errs...); err != nil {
 		left := t.clean(context.WithoutCancel(ctx))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"provision/provisioner/kube"
 	"provision/provisioner/verify"
 )
 
@@ -59,7 +60,7 @@ Exit status: 0 everything works, 1 something does not.`,
 }
 
 func (a *app) verify(ctx context.Context, path string) error {
-	s, err := a.open(ctx, path)
+	s, err := a.openWithout(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -68,8 +69,11 @@ func (a *app) verify(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	options, err := s.verifyOptions(ctx, client)
+	if err != nil {
+		return err
+	}
 	printer := a.printer()
-	options := s.verifyOptions()
 	options.Observe = printer.Check
 	results, err := verify.Run(ctx, client, options)
 	if len(results) > 0 {
@@ -90,7 +94,7 @@ func (a *app) drill(ctx context.Context, path string, flags drillFlags) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.open(ctx, path)
+	s, err := a.openWithout(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -99,9 +103,13 @@ func (a *app) drill(ctx context.Context, path string, flags drillFlags) error {
 	if err != nil {
 		return err
 	}
+	options, err := s.verifyOptions(ctx, client)
+	if err != nil {
+		return err
+	}
 	printer := a.printer()
 	result, err := verify.WorkerPower(ctx, client, verify.DrillOptions{
-		Options: s.verifyOptions(),
+		Options: options,
 		Power:   power,
 		Consent: func(p verify.DrillPlan) error {
 			printer.DrillPlan(p)
@@ -149,13 +157,18 @@ func (a *app) power(path string, flags drillFlags) (verify.Power, error) {
 	}, nil
 }
 
-func (s *session) verifyOptions() verify.Options {
+func (s *session) verifyOptions(ctx context.Context, client *kube.Client) (verify.Options, error) {
+	master, err := s.machine(client.Master())
+	if err != nil {
+		return verify.Options{}, err
+	}
+	image, err := probeImage(ctx, master)
 	return verify.Options{
-		Image:    s.cluster.Image("probe"),
+		Image:    image,
 		Domain:   s.cluster.Network.Domain,
 		Outside:  s.file.Cluster.Verify.Outside,
 		Machines: s.verifyMachines(),
-	}
+	}, err
 }
 
 func (s *session) verifyMachines() []verify.Machine {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"provision/components"
@@ -18,6 +19,7 @@ const expiresSoon = 30 * 24 * time.Hour
 
 // extra is what status asks the API for beyond what a plan needs.
 type extra struct {
+	version  string            // the API server's: "1.36.3"
 	modes    map[string]string // how the overlay encrypts, by node
 	policies []string          // namespace/name of network policies, a few of them
 }
@@ -48,6 +50,14 @@ func askMore(ctx context.Context, api components.API) (extra, error) {
 			more.modes[node.Metadata.Name] = said.Mode
 		}
 	}
+	if data, err = api.Do(ctx, http.MethodGet, "/version", "", nil); err != nil {
+		return more, err
+	}
+	var is struct{ GitVersion string }
+	if err := json.Unmarshal(data, &is); err != nil {
+		return more, fmt.Errorf("the API server's version: %w", err)
+	}
+	more.version = strings.TrimPrefix(is.GitVersion, "v")
 	list.Items = nil
 	data, err = api.Do(ctx, http.MethodGet, fmt.Sprintf("/apis/networking.k8s.io/v1/networkpolicies?limit=%d", maxPolicies), "", nil)
 	if err != nil {

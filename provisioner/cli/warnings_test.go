@@ -31,10 +31,14 @@ func TestWhatStatusWarnsOf(t *testing.T) {
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	more, err := askMore(t.Context(), answers{
 		"/api/v1/nodes": `{"items":[{"metadata":{"name":"m1","annotations":{"provision.internal/overlay":"{\"mode\":\"userspace\"}"}}},{"metadata":{"name":"w1"}}]}`,
+		"/version":      `{"major":"1","minor":"36","gitVersion":"v1.36.3"}`,
 		"/apis/networking.k8s.io/v1/networkpolicies": `{"items":[{"metadata":{"namespace":"shop","name":"deny-all"}}]}`,
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if more.version != "1.36.3" {
+		t.Errorf("version: %q", more.version)
 	}
 	if more.modes["m1"] != "userspace" || more.modes["w1"] != "" {
 		t.Errorf("modes: %v", more.modes)

@@ -177,6 +177,17 @@ func TestFactsOfAFreshCluster(t *testing.T) {
 	}
 }
 
+func TestFactsOfAClusterThatRefusesUs(t *testing.T) {
+	for code, refused := range map[int]bool{401: true, 403: true, 503: false, 429: false} {
+		client, _ := connectTo(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(code) })
+		got, err := client.Facts(t.Context())
+		says := strings.Contains(got.Problem, "m1: its API server answers, and refuses the administrators' identity; `provision up` gives it its rights back: GET /api/v1/n")
+		if err == nil || got.Reachable || says != refused {
+			t.Errorf("status %d: %+v", code, got)
+		}
+	}
+}
+
 func TestFactsOfASickCluster(t *testing.T) {
 	client, _ := connectTo(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) })
 	got, err := client.Facts(t.Context())

@@ -23,7 +23,7 @@ const (
 )
 
 // Facts asks the cluster what it holds, in two requests side by side. Where the
-// server gives no answer, the error and Problem both say why.
+// server gives no answer, or refuses, the error and Problem both say why.
 func (c *Client) Facts(ctx context.Context) (components.ClusterFacts, error) {
 	var facts components.ClusterFacts
 	var group errgroup.Group
@@ -36,6 +36,10 @@ func (c *Client) Facts(ctx context.Context) (components.ClusterFacts, error) {
 		return err
 	})
 	if err := group.Wait(); err != nil {
+		var status *StatusError
+		if errors.As(err, &status) && (status.Code == http.StatusForbidden || status.Code == http.StatusUnauthorized) {
+			err = fmt.Errorf("its API server answers, and refuses the administrators' identity; `provision up` gives it its rights back: %w", err)
+		}
 		err = fmt.Errorf("%s: %w", c.Master(), err)
 		return components.ClusterFacts{Problem: err.Error()}, err
 	}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -133,6 +134,16 @@ func reason(err error) string {
 	return clean(err.Error())
 }
 
+// Refused is an error of a run that found a reason not to begin: running it
+// again is of no use while that is so.
+type Refused struct{ error }
+
+// Refuse marks an error so.
+func Refuse(err error) error { return Refused{err} }
+
+// Unwrap returns the reason.
+func (r Refused) Unwrap() error { return r.error }
+
 // summary counts what a run did. Whoever calls count sees to the locking.
 type summary struct {
 	begin           time.Time
@@ -153,6 +164,9 @@ func (s *summary) text(err error) string {
 	elapsed := took(time.Since(s.begin))
 	if err == nil {
 		return fmt.Sprintf("done in %s: %s on %s", elapsed, count(s.done, "change"), count(s.machines, "machine"))
+	}
+	if _, is := errors.AsType[Refused](err); is {
+		return fmt.Sprintf("stopped after %s, before anything was installed; run the same command again when what stands in the way is seen to", elapsed)
 	}
 	return fmt.Sprintf("stopped after %s: %d of %s made; run the same command to go on", elapsed, s.done, count(max(s.total, s.done), "change"))
 }

@@ -126,6 +126,26 @@ func TestProgressInPlainLines(t *testing.T) {
 	})
 }
 
+func TestARefusalIsNotToBeRunAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			err  error
+			want string
+		}{
+			{errors.Join(errors.New("w2: off"), Refuse(errors.New("w1: cannot reach m1"))), "stopped after 2.0s, before anything was installed; run the same command again when what stands in the way is seen to\n"},
+			{errors.New("w1: it failed"), "stopped after 2.0s: 0 of 8 changes made; run the same command to go on\n"},
+		} {
+			var errout bytes.Buffer
+			_, finish := New(&errout, &errout, false).Progress(some)
+			time.Sleep(2 * time.Second)
+			finish(test.err)
+			if errout.String() != test.want {
+				t.Errorf("%v: %q", test.err, &errout)
+			}
+		}
+	})
+}
+
 func TestProgressInJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out, errout bytes.Buffer
