@@ -18,7 +18,7 @@ func (l *loader) crossCheck(schema fileSchema, file *File, origins []origin) {
 	before := len(l.diags)
 	defer func() { l.diags = slices.Concat(l.diags[:before:before], oncePerPlace(l.diags[before:])) }()
 	l.checkDuplicates(file.Machines, origins)
-	l.checkMasters(file.Machines, origins)
+	l.checkMasters(schema, file.Machines, origins)
 	l.checkRanges(schema, file, origins)
 }
 
@@ -77,12 +77,12 @@ func oncePerPlace(diags hcl.Diagnostics) hcl.Diagnostics {
 
 func line(r hcl.Range) string { return fmt.Sprintf("line %d", r.Start.Line) }
 
-func (l *loader) checkMasters(machines []Machine, origins []origin) {
+func (l *loader) checkMasters(schema fileSchema, machines []Machine, origins []origin) {
 	if l.blind {
 		return
 	}
 	if len(machines) == 0 {
-		l.report(nil, "No machines", "The file needs at least one block such as: machine \"m1\" { address = \"192.168.56.11\" }")
+		l.report(l.rangeOf(nil, schema), "No machines", "A cluster needs at least one block such as: machine \"m1\" { address = \"192.168.56.11\" }")
 		return
 	}
 	masters := 0

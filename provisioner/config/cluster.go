@@ -13,7 +13,7 @@ import (
 func (l *loader) cluster(block *clusterSchema, c *Cluster) {
 	if block == nil {
 		if !l.blind {
-			l.report(nil, "Missing cluster block", "The file needs one block such as: cluster \"lab\" {}")
+			l.report(nil, "Missing cluster block", "%s needs one block such as: cluster \"lab\" {}", l.file)
 		}
 		block = &clusterSchema{Name: "missing"}
 	}
