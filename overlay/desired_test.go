@@ -186,3 +186,35 @@ func TestOneSideBegins(t *testing.T) {
 		}
 	}
 }
+
+// A key that is to take over only answers, until it has shaken hands.
+func TestTheNextKeyTakesOver(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	subnets := []netip.Prefix{netip.MustParsePrefix("10.244.2.0/24")}
+	endpoint := netip.MustParseAddrPort("192.0.2.2:51820")
+	want := Device{KeepaliveSeconds: 25, Peers: []Peer{{Key: testKey(2), Next: testKey(3), Endpoint: endpoint, Subnets: subnets}}}
+	old := DevicePeer{Key: testKey(2), Endpoint: endpoint, Subnets: subnets, KeepaliveSeconds: 25, Handshake: now.Add(-time.Minute)}
+	next := DevicePeer{Key: testKey(3), Endpoint: endpoint}
+	diff := func(have ...DevicePeer) string {
+		var words []string
+		for _, c := range DiffPeers(testKey(1), have, want, nil, now) {
+			words = append(words, fmt.Sprintf("%d add=%v subnets=%v keepalive=%d", c.Key[31], c.Add, c.Subnets, c.KeepaliveSeconds))
+		}
+		return strings.Join(words, "; ")
+	}
+	if got, want := diff(old), "3 add=true subnets=[] keepalive=0"; got != want {
+		t.Errorf("prepared: %s, want %s", got, want)
+	}
+	if got := diff(old, next); got != "" {
+		t.Errorf("waiting: %s", got)
+	}
+	next.Handshake = now
+	if got, want := diff(old, next), "2 add=false subnets=[] keepalive=0; 3 add=false subnets=[10.244.2.0/24] keepalive=25"; got != want {
+		t.Errorf("taking over: %s, want %s", got, want)
+	}
+	want.Peers[0].Key, want.Peers[0].Next = testKey(3), Key{}
+	next.Subnets, next.KeepaliveSeconds = subnets, 25
+	if changes := DiffPeers(testKey(1), []DevicePeer{old, next}, want, nil, now); len(changes) != 1 || !changes[0].Remove || changes[0].Key != testKey(2) {
+		t.Errorf("afterwards: %+v", changes)
+	}
+}

@@ -74,41 +74,78 @@ const Courtesy = 500 * time.Millisecond
 // when the handshake is done, or Courtesy has passed.
 func DiffPeers(self Key, have []DevicePeer, want Device, written map[Key]Written, now time.Time) []PeerChange {
 	var changes []PeerChange
+	peers := entries(have, want)
 	for _, h := range have {
-		if !slices.ContainsFunc(want.Peers, func(p Peer) bool { return p.Key == h.Key }) {
+		if !slices.ContainsFunc(peers, func(e entry) bool { return e.key == h.Key }) {
 			changes = append(changes, PeerChange{Key: h.Key, Remove: true, KeepaliveSeconds: -1})
 		}
 	}
-	for _, w := range want.Peers {
-		i := slices.IndexFunc(have, func(h DevicePeer) bool { return h.Key == w.Key })
+	for _, w := range peers {
+		i := slices.IndexFunc(have, func(h DevicePeer) bool { return h.Key == w.key })
 		if i < 0 {
-			add := PeerChange{Key: w.Key, Add: true, Endpoint: w.Endpoint, Subnets: w.Subnets, KeepaliveSeconds: want.KeepaliveSeconds}
-			if !begins(self, w.Key) {
+			add := PeerChange{Key: w.key, Add: true, Endpoint: w.endpoint, Subnets: w.subnets, KeepaliveSeconds: w.keepalive}
+			if !begins(self, w.key) {
 				add.KeepaliveSeconds = -1
 			}
 			changes = append(changes, add)
 			continue
 		}
-		h, c := have[i], PeerChange{Key: w.Key, KeepaliveSeconds: -1}
-		last, known := written[w.Key]
-		if h.Endpoint != w.Endpoint {
+		h, c := have[i], PeerChange{Key: w.key, KeepaliveSeconds: -1}
+		last, known := written[w.key]
+		if h.Endpoint != w.endpoint {
 			alive := !h.Handshake.IsZero() && now.Sub(h.Handshake) < fresh
-			if !alive || known && last.Endpoint != w.Endpoint {
-				c.Endpoint = w.Endpoint
+			if !alive || known && last.Endpoint != w.endpoint {
+				c.Endpoint = w.endpoint
 			}
 		}
-		if !samePrefixes(h.Subnets, w.Subnets) {
-			c.Subnets = w.Subnets
+		if !samePrefixes(h.Subnets, w.subnets) {
+			c.Subnets = w.subnets
 		}
-		waits := h.Handshake.IsZero() && !begins(self, w.Key) && now.Sub(last.Added) < Courtesy
-		if h.KeepaliveSeconds != want.KeepaliveSeconds && !waits {
-			c.KeepaliveSeconds = want.KeepaliveSeconds
+		waits := h.Handshake.IsZero() && !begins(self, w.key) && now.Sub(last.Added) < Courtesy
+		if h.KeepaliveSeconds != w.keepalive && !waits {
+			c.KeepaliveSeconds = w.keepalive
 		}
 		if c.Endpoint.IsValid() || c.Subnets != nil || c.KeepaliveSeconds >= 0 {
 			changes = append(changes, c)
 		}
 	}
 	return changes
+}
+
+// entry is a peer as the device should have it. A machine whose key is about to
+// change is two of them.
+type entry struct {
+	key       Key
+	endpoint  netip.AddrPort
+	subnets   []netip.Prefix // never nil
+	keepalive int            // seconds
+}
+
+// entries gives every machine's subnets to the key that shook hands last. The
+// other one, with neither subnets nor keepalive, only answers.
+func entries(have []DevicePeer, want Device) []entry {
+	last := map[Key]time.Time{}
+	for _, h := range have {
+		last[h.Key] = h.Handshake
+	}
+	var list []entry
+	for _, p := range want.Peers {
+		subnets := p.Subnets
+		if subnets == nil {
+			subnets = []netip.Prefix{}
+		}
+		speaks := entry{p.Key, p.Endpoint, subnets, want.KeepaliveSeconds}
+		if p.Next == (Key{}) {
+			list = append(list, speaks)
+			continue
+		}
+		answers := entry{p.Next, p.Endpoint, []netip.Prefix{}, 0}
+		if last[p.Next].After(last[p.Key]) {
+			speaks.key, answers.key = answers.key, speaks.key
+		}
+		list = append(list, answers, speaks)
+	}
+	return list
 }
 
 func begins(self, peer Key) bool { return bytes.Compare(self[:], peer[:]) < 0 }

@@ -24,6 +24,7 @@ type Peer struct {
 	UID      string         `json:"uid"` // of its Node, by which it is known: a name may come back as another machine
 	Name     string         `json:"name"`
 	Key      Key            `json:"key"`
+	Next     Key            `json:"next_key,omitzero"` // takes over with its first handshake
 	Endpoint netip.AddrPort `json:"endpoint"`
 	Subnets  []netip.Prefix `json:"subnets"` // whose packets are accepted from it, and which are routed to it
 }
@@ -138,11 +139,14 @@ func (a *admission) peer(n Node) {
 	if err == nil {
 		err = a.unused(said.PublicKey, n.UID)
 	}
+	if err == nil && said.NextKey != (Key{}) {
+		err = a.unused(said.NextKey, n.UID)
+	}
 	if err != nil {
 		a.refuse(n, err)
 		return
 	}
-	p := Peer{UID: n.UID, Name: n.Name, Key: said.PublicKey, Endpoint: said.Endpoint, Subnets: subnets}
+	p := Peer{UID: n.UID, Name: n.Name, Key: said.PublicKey, Next: said.NextKey, Endpoint: said.Endpoint, Subnets: subnets}
 	if i := a.index(n.UID); i >= 0 {
 		a.mesh.Peers[i] = p
 	} else {
@@ -156,7 +160,7 @@ func (a *admission) unused(key Key, uid string) error {
 		return fmt.Errorf("it announces this machine's own public key")
 	}
 	for _, p := range a.mesh.Peers {
-		if p.UID != uid && p.Key == key {
+		if p.UID != uid && (p.Key == key || p.Next == key) {
 			return fmt.Errorf("it announces the public key of %s, which came first", p.Name)
 		}
 	}

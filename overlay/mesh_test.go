@@ -14,7 +14,7 @@ func testNode(i int) Node {
 	return Node{
 		UID: fmt.Sprintf("uid-%d", i), Name: fmt.Sprintf("w%d", i), Created: time.Unix(int64(i), 0),
 		PodCIDRs:     []string{fmt.Sprintf("10.244.%d.0/24", i)},
-		Announcement: Announcement{1, testKey(i), netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:51820", i)), Kernel}.Text(),
+		Announcement: Announcement{1, testKey(i), Key{}, netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:51820", i)), Kernel}.Text(),
 	}
 }
 
@@ -39,7 +39,7 @@ func names(m Mesh) string {
 func TestAdmit(t *testing.T) {
 	const all = "w2=10.244.2.0/24 w3=10.244.3.0/24"
 	announce := func(i int, key Key, endpoint string) string {
-		return Announcement{1, key, netip.MustParseAddrPort(endpoint), Userspace}.Text()
+		return Announcement{1, key, Key{}, netip.MustParseAddrPort(endpoint), Userspace}.Text()
 	}
 	for _, test := range []struct {
 		name   string
@@ -67,6 +67,14 @@ func TestAdmit(t *testing.T) {
 		{"no key", func(n []Node) []Node { n[1].Announcement = `{"version":1,"endpoint":"192.0.2.2:1"}`; return n }, all, "no public_key"},
 		{"a loopback endpoint", func(n []Node) []Node { n[1].Announcement = announce(2, testKey(2), "127.0.0.1:51820"); return n }, all, "no address that a peer can have"},
 		{"another's key", func(n []Node) []Node { n[2].Announcement = announce(3, testKey(2), "192.0.2.3:51820"); return n }, all, "w3: refused: it announces the public key of w2"},
+		{"another's key as its next", func(n []Node) []Node {
+			n[2].Announcement = Announcement{1, testKey(3), testKey(2), netip.MustParseAddrPort("192.0.2.3:51820"), Kernel}.Text()
+			return n
+		}, all, "w3: refused: it announces the public key of w2"},
+		{"its own key as its next", func(n []Node) []Node {
+			n[2].Announcement = Announcement{1, testKey(3), testKey(3), netip.MustParseAddrPort("192.0.2.3:51820"), Kernel}.Text()
+			return n
+		}, all, "w3: refused: its next_public_key is the present one"},
 		{"our key", func(n []Node) []Node { n[2].Announcement = announce(3, testKey(1), "192.0.2.3:51820"); return n }, all, "this machine's own public key"},
 		{"a newcomer with another's key", func(n []Node) []Node {
 			thief := testNode(4)
@@ -111,7 +119,7 @@ func TestAdmitTakesAChangedKey(t *testing.T) {
 	c := testConfig()
 	mesh, _ := Admit(c, testKey(1), Mesh{}, testNodes(3))
 	list := testNodes(3)
-	list[1].Announcement = Announcement{1, testKey(77), netip.MustParseAddrPort("192.0.2.22:51820"), Kernel}.Text()
+	list[1].Announcement = Announcement{1, testKey(77), Key{}, netip.MustParseAddrPort("192.0.2.22:51820"), Kernel}.Text()
 	mesh, problems := Admit(c, testKey(1), mesh, list)
 	if p := mesh.Peers[0]; p.Key != testKey(77) || p.Endpoint.Addr().String() != "192.0.2.22" || len(problems) != 0 {
 		t.Errorf("%+v, %q", p, problems)

@@ -31,19 +31,22 @@ type Node struct {
 // Announcement is what a machine says of itself. Which pods it may speak for is
 // not its to say.
 type Announcement struct {
-	Version   int            `json:"version"`
-	PublicKey Key            `json:"public_key"`
-	Endpoint  netip.AddrPort `json:"endpoint"`
-	Mode      Mode           `json:"mode"` // for people; nothing depends on it
+	Version   int `json:"version"`
+	PublicKey Key `json:"public_key"`
+	// NextKey is what PublicKey will be soon: the others take it in beside this
+	// one, so that nobody is cut when it takes over. Zero: there is none.
+	NextKey  Key            `json:"next_public_key,omitzero"`
+	Endpoint netip.AddrPort `json:"endpoint"`
+	Mode     Mode           `json:"mode"` // for people; nothing depends on it
 }
 
 // Announce returns what the machine should say of itself.
-func Announce(c Config, key Key, mode Mode) Announcement {
+func Announce(c Config, key, next Key, mode Mode) Announcement {
 	endpoint := c.Endpoint
 	if !endpoint.IsValid() {
 		endpoint = netip.AddrPortFrom(c.Address, uint16(c.Port))
 	}
-	return Announcement{Version: announcementVersion, PublicKey: key, Endpoint: endpoint, Mode: mode}
+	return Announcement{Version: announcementVersion, PublicKey: key, NextKey: next, Endpoint: endpoint, Mode: mode}
 }
 
 // Text returns the annotation's value.
@@ -70,6 +73,9 @@ func parseAnnouncement(text string) (Announcement, error) {
 	}
 	if a.PublicKey == (Key{}) {
 		return a, fmt.Errorf("its announcement has no public_key")
+	}
+	if a.NextKey == a.PublicKey {
+		return a, fmt.Errorf("its next_public_key is the present one")
 	}
 	addr := a.Endpoint.Addr()
 	if a.Endpoint.Port() == 0 || !addr.IsValid() || addr.IsUnspecified() || addr.IsLoopback() || addr.IsMulticast() || addr.Zone() != "" {

@@ -15,6 +15,8 @@ type Status struct {
 	Updated   time.Time      `json:"updated"`
 	Mode      Mode           `json:"mode"`
 	PublicKey Key            `json:"public_key"`
+	NextKey   Key            `json:"next_public_key,omitzero"` // prepared, and to take over soon
+	Announced bool           `json:"announced"`                // the Node says both
 	MTU       int            `json:"mtu"`
 	Subnets   []netip.Prefix `json:"subnets"`
 	Peers     []PeerStatus   `json:"peers"`
@@ -26,7 +28,9 @@ type Status struct {
 type PeerStatus struct {
 	Name      string         `json:"name"`
 	UID       string         `json:"uid"`
-	Endpoint  netip.AddrPort `json:"endpoint"` // where it is now, which need not be what it announced
+	Key       Key            `json:"public_key"`
+	NextKey   Key            `json:"next_public_key,omitzero"` // known, and waiting for its first handshake
+	Endpoint  netip.AddrPort `json:"endpoint"`                 // where it is now, which need not be what it announced
 	Subnets   []netip.Prefix `json:"subnets"`
 	Handshake time.Time      `json:"handshake,omitzero"` // of the last one; absent: none yet
 	Received  int64          `json:"received_bytes"`
@@ -40,9 +44,9 @@ const Stale = 20 * time.Second
 func PeerStatuses(m Mesh, device []DevicePeer) []PeerStatus {
 	list := []PeerStatus{}
 	for _, p := range m.Peers {
-		s := PeerStatus{Name: p.Name, UID: p.UID, Endpoint: p.Endpoint, Subnets: p.Subnets}
+		s := PeerStatus{Name: p.Name, UID: p.UID, Key: p.Key, NextKey: p.Next, Endpoint: p.Endpoint, Subnets: p.Subnets}
 		for _, d := range device {
-			if d.Key == p.Key {
+			if (d.Key == p.Key || d.Key == p.Next) && !d.Handshake.Before(s.Handshake) {
 				s.Handshake, s.Received, s.Sent = d.Handshake, d.Received, d.Sent
 				if d.Endpoint.IsValid() {
 					s.Endpoint = d.Endpoint

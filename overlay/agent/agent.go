@@ -29,6 +29,7 @@ import (
 const (
 	calm   = 4 * time.Second
 	uneasy = time.Second
+	glance = 200 * time.Millisecond // at the keys, for one that takes over
 )
 
 // source is where nodes come from.
@@ -47,6 +48,8 @@ type agent struct {
 	dir    state.Dir
 	key    overlay.PrivateKey
 	public overlay.Key
+	next   overlay.Key  // takes over soon; zero: there is none
+	keyed  time.Time    // when the folder of the keys last changed
 	mode   overlay.Mode // "" until the kernel could be asked
 	device *device.Device
 
@@ -59,6 +62,7 @@ type agent struct {
 	announced chan error // the result of the announcement under way; nil: none is
 	trouble   error      // of the last announcement
 	said      string     // what was announced last
+	agreed    bool       // the Node says the same
 
 	strangers []string // see rules.Strangers
 	looked    time.Time
@@ -80,10 +84,9 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 			return err
 		}
 	}
-	if a.key, err = a.dir.Key(); err != nil {
+	if _, err := a.loadKeys(); err != nil {
 		return err
 	}
-	a.public = a.key.Public()
 	a.loadPorts()
 	if a.mesh, err = a.dir.LoadMesh(); err != nil {
 		// Kept aside by nobody: what the API says replaces it. Until then there is
@@ -109,6 +112,8 @@ func (a *agent) run(ctx context.Context) error {
 	go a.source.Run(ctx)
 	timer := time.NewTimer(next)
 	defer timer.Stop()
+	keys := time.NewTicker(glance)
+	defer keys.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -121,6 +126,18 @@ func (a *agent) run(ctx context.Context) error {
 			}
 		case a.trouble = <-a.announced:
 			a.announced = nil
+		case <-keys.C:
+			changed, err := a.loadKeys()
+			if err != nil {
+				a.log.Error("the keys stay as they are", "error", err)
+			}
+			if !changed {
+				a.follow()
+				continue
+			}
+			a.admit()
+			timer.Reset(a.heal()) // the device first: it begins the handshakes
+			a.announce(ctx)
 		case <-events:
 		case <-timer.C:
 			a.announce(ctx)
@@ -171,8 +188,9 @@ func (a *agent) announce(ctx context.Context) {
 		return
 	}
 	i := slices.IndexFunc(list, func(n overlay.Node) bool { return n.Name == a.config.Node })
-	want := overlay.Announce(a.config, a.public, a.mode)
-	if i < 0 || list[i].Announcement == want.Text() {
+	want := overlay.Announce(a.config, a.public, a.next, a.mode)
+	a.agreed = i >= 0 && list[i].Announcement == want.Text()
+	if i < 0 || a.agreed {
 		a.trouble = nil
 		return
 	}

@@ -2,13 +2,10 @@ package agent
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -40,7 +37,7 @@ Stopping it leaves all of them in place and working.`,
 		},
 	}
 	command.PersistentFlags().StringVar(&file, "config", "/etc/provision/overlay.json", "the overlay's configuration")
-	command.AddCommand(statusCommand(&file))
+	command.AddCommand(statusCommand(&file), rotateCommand(&file))
 	return command
 }
 
@@ -56,25 +53,19 @@ func statusCommand(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			data, err := os.ReadFile(filepath.Join(config.RunDir, "status.json"))
-			if errors.Is(err, fs.ErrNotExist) {
-				return errors.New("there is no status: the overlay agent does not run")
-			}
+			s, err := readStatus(config)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				_, err := cmd.OutOrStdout().Write(data)
-				return err
-			}
-			var s overlay.Status
-			if err := json.Unmarshal(data, &s); err != nil {
-				return err
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(s)
 			}
 			return s.Print(cmd.OutOrStdout(), time.Now())
 		},
 	}
-	command.Flags().BoolVar(&asJSON, "json", false, "print the status file as it is")
+	command.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	return command
 }
 

@@ -36,7 +36,7 @@ func (a *agent) heal() time.Duration {
 	problems = append(problems, a.lookAround()...)
 	a.tell(problems)
 	status := overlay.Status{
-		Node: a.config.Node, Updated: time.Now(), Mode: a.mode, PublicKey: a.public, MTU: mtu,
+		Node: a.config.Node, Updated: time.Now(), Mode: a.mode, PublicKey: a.public, NextKey: a.next, Announced: a.agreed, MTU: mtu,
 		Subnets: a.mesh.Subnets, Peers: overlay.PeerStatuses(a.mesh, peers), Problems: problems,
 	}
 	data, jsonErr := json.MarshalIndent(status, "", "  ")

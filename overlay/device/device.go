@@ -45,6 +45,12 @@ func (d *Device) Sync(key overlay.PrivateKey, want overlay.Device) (peers []over
 				return err
 			}
 		}
+		if was := overlay.PrivateKey(have.PrivateKey); was != (overlay.PrivateKey{}) && was != key {
+			if err := greet(client, have.Peers); err != nil {
+				return err
+			}
+			again = true
+		}
 		before := d.written
 		d.written = map[overlay.Key]overlay.Written{}
 		for _, p := range want.Peers {
@@ -61,6 +67,22 @@ func (d *Device) Sync(key overlay.PrivateKey, want overlay.Device) (peers []over
 		return nil, false, err // an exchange that was given up on may still be writing peers
 	}
 	return peers, again, nil
+}
+
+// greet begins a handshake with every peer: a new private key ended all sessions,
+// and the peers, who do not know, would send into them for 15 seconds. A keepalive
+// is sent at once where there was none before.
+func greet(client *wgctrl.Client, peers []wgtypes.Peer) error {
+	for _, interval := range []time.Duration{0, overlay.DefaultKeepalive * time.Second} {
+		var config wgtypes.Config
+		for _, p := range peers {
+			config.Peers = append(config.Peers, wgtypes.PeerConfig{PublicKey: p.PublicKey, UpdateOnly: true, PersistentKeepaliveInterval: &interval})
+		}
+		if err := client.ConfigureDevice(overlay.Tunnel, config); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exchange runs one exchange with the device, and gives up on it after a while.

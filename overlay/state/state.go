@@ -55,6 +55,43 @@ func (d Dir) Key() (overlay.PrivateKey, error) {
 	return key, nil
 }
 
+// NextKey returns the key that is to take over; ok says whether there is one.
+func (d Dir) NextKey() (key overlay.PrivateKey, ok bool, err error) {
+	name := d.path("next.key")
+	text, err := read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return key, false, nil
+	}
+	if err == nil {
+		if key, err = overlay.ParsePrivateKey(text); err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return key, err == nil, err
+}
+
+// PrepareKey makes the next key, unless there is one already, and returns it.
+func (d Dir) PrepareKey() (overlay.PrivateKey, error) {
+	err := d.place(d.path("next.key"), overlay.NewPrivateKey().PrivateKeyText())
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return overlay.PrivateKey{}, err
+	}
+	key, ok, err := d.NextKey()
+	if err == nil && !ok {
+		err = errors.New("the next key went away as soon as it was made: does another rotation run?")
+	}
+	return key, err
+}
+
+// PromoteKey lets the next key take the place of the present one, at once or not
+// at all. The present one is gone.
+func (d Dir) PromoteKey() error {
+	if err := os.Rename(d.path("next.key"), d.path("private.key")); err != nil {
+		return err
+	}
+	return syncDir(string(d))
+}
+
 // place writes a file that must not be there yet. Of two processes that make the
 // key at once, the second fails to link and reads the first one's.
 func (d Dir) place(name string, data []byte) error {

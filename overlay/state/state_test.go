@@ -121,3 +121,41 @@ func TestWriteFile(t *testing.T) {
 		t.Errorf("%q, %v", data, mode(t, name))
 	}
 }
+
+// A key is prepared once, and takes the present one's place as a whole.
+func TestRotation(t *testing.T) {
+	d, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := d.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := d.NextKey(); ok || err != nil {
+		t.Errorf("a next key before any was made: %v", err)
+	}
+	if err := d.PromoteKey(); err == nil {
+		t.Error("promoted nothing")
+	}
+	next, err := d.PrepareKey()
+	if err != nil || next == old {
+		t.Fatalf("%v", err)
+	}
+	if again, err := d.PrepareKey(); again != next || err != nil {
+		t.Errorf("prepared twice, two keys: %v", err)
+	}
+	if err := d.PromoteKey(); err != nil {
+		t.Fatal(err)
+	}
+	if key, err := d.Key(); key != next || err != nil {
+		t.Errorf("the next key did not take over: %v", err)
+	}
+	if _, ok, _ := d.NextKey(); ok {
+		t.Error("the next key is still there")
+	}
+	os.WriteFile(d.path("next.key"), []byte("nonsense\n"), 0o600)
+	if _, _, err := d.NextKey(); err == nil {
+		t.Error("read nonsense as a key")
+	}
+}
