@@ -61,6 +61,10 @@ func look(ctx context.Context, client *http.Client, url string) (verdict, string
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return refusing, "connection refused"
 		}
+		var dial *net.OpError
+		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() && !(errors.As(err, &dial) && dial.Op == "dial") {
+			return late, err.Error()
+		}
 		return silent, err.Error()
 	}
 	defer response.Body.Close()

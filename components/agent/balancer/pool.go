@@ -24,10 +24,13 @@ type server struct {
 	// alive but not ready (starting, stopping, without etcd) gets no new
 	// connection, but those it has go on: its own stop says goodbye to them.
 	ready, alive bool
-	failures     int // looks in a row that got no answer
-	active       int // connections, those being dialed included
-	links        map[*link]struct{}
-	stop         func() // ends its checker
+	// slow: it was ready, and since then has taken connections without answering
+	// on them. Where no other is ready it gets them all the same.
+	slow     bool
+	failures int // looks in a row that got no answer
+	active   int // connections, those being dialed included
+	links    map[*link]struct{}
+	stop     func() // ends its checker
 }
 
 // link is one client's connection and its server's.
@@ -50,7 +53,8 @@ type verdict int
 const (
 	serving  verdict = iota // it answered and is ready
 	waiting                 // it answered and is not
-	silent                  // no answer in time, or not from a server of ours
+	late                    // it took the connection, and did not answer in time
+	silent                  // no connection in time, or not to a server of ours
 	refusing                // its machine says that nothing listens there
 )
 
@@ -65,13 +69,14 @@ func (p *pool) report(s *server, found verdict, why string) {
 	wasReady, wasAlive := s.ready, s.alive
 	switch found {
 	case serving:
-		s.ready, s.alive, s.failures = true, true, 0
+		s.ready, s.alive, s.slow, s.failures = true, true, false, 0
 	case waiting:
-		s.ready, s.alive, s.failures = false, true, 0
+		s.ready, s.alive, s.slow, s.failures = false, true, false, 0
 	case refusing:
-		s.ready, s.alive = false, false
-	case silent:
+		s.ready, s.alive, s.slow = false, false, false
+	case late, silent:
 		if s.failures++; s.failures >= patience {
+			s.slow = found == late && (s.ready || s.slow)
 			s.ready, s.alive = false, false
 		}
 	}
@@ -113,16 +118,15 @@ func (p *pool) settle() {
 
 // choose returns the ready server with the fewest connections that was not
 // tried yet and counts one more for it, or nil and a channel that is closed
-// when a server's health changes. desperate takes one that is merely alive.
+// when a server's health changes. Where there is none it takes one that is only
+// slow: a lone master under load is parked for nobody, its listener decides.
+// desperate takes one that is merely alive.
 func (p *pool) choose(tried map[*server]bool, desperate bool) (*server, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var best *server
-	for i := range p.servers {
-		s := p.servers[(p.turn+i)%len(p.servers)]
-		if usable := s.ready || desperate && s.alive; usable && !tried[s] && (best == nil || s.active < best.active) {
-			best = s
-		}
+	best := p.least(func(s *server) bool { return !tried[s] && (s.ready || desperate && s.alive) })
+	if best == nil {
+		best = p.least(func(s *server) bool { return !tried[s] && s.slow })
 	}
 	if best == nil {
 		return nil, p.changed
@@ -130,6 +134,17 @@ func (p *pool) choose(tried map[*server]bool, desperate bool) (*server, <-chan s
 	p.turn++
 	best.active++
 	return best, nil
+}
+
+// least returns the usable server with the fewest connections. The pool is locked.
+func (p *pool) least(usable func(*server) bool) (best *server) {
+	for i := range p.servers {
+		s := p.servers[(p.turn+i)%len(p.servers)]
+		if usable(s) && (best == nil || s.active < best.active) {
+			best = s
+		}
+	}
+	return best
 }
 
 // release takes back what choose counted.
@@ -190,7 +205,7 @@ func (p *pool) set(addresses []netip.AddrPort, afresh bool, watch func(*server) 
 // drop ends a server's checker and connections. The pool is locked.
 func (s *server) drop() {
 	s.stop()
-	s.ready, s.alive = false, false
+	s.ready, s.alive, s.slow = false, false, false
 	for l := range s.links {
 		l.close()
 	}

@@ -97,6 +97,39 @@ func TestTheOnlyServersSilenceIsWaitedOut(t *testing.T) {
 	}
 }
 
+// A lone master under load answers /readyz late, and all else still: whoever
+// comes new is not parked for that.
+func TestTheOnlyServerIsUsedWhileItIsSlow(t *testing.T) {
+	a := startServer(t, "a", "")
+	b := startParking(t, time.Hour, a)
+	b.ready(1)
+	a.status.Store(0)
+	b.ready(0)
+	for range 3 {
+		if _, name := b.open(a); name != "a" {
+			t.Errorf("connected to %q", name)
+		}
+	}
+	if n := len(b.daemon.proxy.parking); n != 0 {
+		t.Errorf("%d are parked", n)
+	}
+	a.status.Store(http.StatusOK)
+	b.ready(1)
+}
+
+func TestASlowServerComesAfterAReadyOne(t *testing.T) {
+	a, c := startServer(t, "a", ""), startServer(t, "c", "")
+	b := start(t, a, c)
+	b.ready(2)
+	a.status.Store(0)
+	b.ready(1)
+	for range 3 {
+		if _, name := b.open(a); name != "c" {
+			t.Errorf("connected to %q", name)
+		}
+	}
+}
+
 func TestConnectionsAreParkedUntilAServerIsBack(t *testing.T) {
 	a := startServer(t, "a", "")
 	b := start(t, a)
