@@ -1,7 +1,6 @@
 package remove
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,12 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"provision/components"
-	"provision/components/agent/durable"
 	"provision/components/removal"
 )
-
-// maxInput bounds the list, in bytes.
-const maxInput = 1 << 20
 
 // NewCommand returns "agent remove".
 func NewCommand() *cobra.Command {
@@ -36,10 +31,11 @@ func NewCommand() *cobra.Command {
 		Short: "Take everything of ours away from this machine",
 		Long: `Reads a removal list (JSON) from standard input and takes away what is in it
 and there. Prints a report: what was removed, what was kept on purpose, and what
-should be gone and is not; where there is any of the last the exit status is 1.`,
+should be gone and is not; where there is any of the last the exit status is 1.
+What a newer provision's list has and this agent does not know is of the last.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			list, err := decode(command.InOrStdin())
+			list, beyond, err := decode(command.InOrStdin())
 			if err != nil {
 				return fmt.Errorf("remove: list: %w", err)
 			}
@@ -54,7 +50,7 @@ should be gone and is not; where there is any of the last the exit status is 1.`
 			if err != nil {
 				return fmt.Errorf("remove: %w", err)
 			}
-			r := &remover{list: list, effects: effects{
+			r := &remover{list: list, report: removal.Report{Residue: beyond}, effects: effects{
 				root: root, self: self, run: runCommand, kill: func(pid int) error { return unix.Kill(pid, unix.SIGKILL) },
 				mounts: mountPoints, unmount: unix.Unmount, network: kernel{root},
 			}}
@@ -78,20 +74,6 @@ func answer(out io.Writer, report removal.Report) error {
 		return fmt.Errorf("remove: %d things are left: %s: %s", n, report.Residue[0].What, report.Residue[0].Why)
 	}
 	return nil
-}
-
-func decode(in io.Reader) (removal.List, error) {
-	text, err := durable.ReadAll(in, maxInput)
-	if err != nil {
-		return removal.List{}, err
-	}
-	var list removal.List
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&list); err != nil {
-		return removal.List{}, err
-	}
-	return list, check(list)
 }
 
 // Nothing but these, and what is below them, is ever deleted as a folder,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -277,14 +278,56 @@ func TestOnlyOursIsTaken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := decode(bytes.NewReader(text)); err == nil {
+			if _, _, err := decode(bytes.NewReader(text)); err == nil {
 				t.Error("accepted")
 			}
 		})
 	}
 	text, _ := json.Marshal(removal.Inventory())
-	if _, err := decode(bytes.NewReader(text)); err != nil {
-		t.Errorf("the inventory: %v", err)
+	if list, beyond, err := decode(bytes.NewReader(text)); err != nil || len(beyond) > 0 || !reflect.DeepEqual(list, removal.Inventory()) {
+		t.Errorf("the inventory: %v, %v, %+v", err, beyond, list)
+	}
+}
+
+// A newer provision's list: what this agent knows goes, what it does not stays,
+// with the proof that a newer agent needs. A table under a condition that is
+// unknown here may be somebody else's.
+func TestAListOfANewerProvision(t *testing.T) {
+	text, err := json.Marshal(removal.Inventory())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := strings.NewReplacer(
+		`"units":`, `"timers":["provision-x.timer"],"units":`,
+		`"own":{`, `"own":{"namespaces":["provision"],`,
+		`{"family":"ip","name":"kube-proxy"}`, `{"family":"ip","name":"kube-proxy","only_if":"it is Tuesday"}`,
+	).Replace(string(text))
+	list, beyond, err := decode(strings.NewReader(newer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var what []string
+	for _, b := range beyond {
+		what = append(what, b.What)
+	}
+	if got := strings.Join(what, "; "); !strings.Contains(got, `"timers" of the list`) || !strings.Contains(got, `"namespaces" of own`) ||
+		!strings.Contains(got, "table {Family:ip Name:kube-proxy") || len(what) != 3 {
+		t.Errorf("beyond the agent: %s", got)
+	}
+	w := newWorld(t)
+	w.node()
+	report := w.removeList(list, beyond)
+	if len(report.Residue) < 3 || !strings.Contains(report.Residue[0].Why, "newer bundle") {
+		t.Errorf("residue %v", report.Residue)
+	}
+	if w.there("/var/lib/kubelet") || w.there("/var/log/pods") || len(w.active) > 0 {
+		t.Error("what the agent knows is left")
+	}
+	if !w.there("/opt/provision/agent-0/agent") || !slices.Contains(w.tables, removal.Table{Family: "ip", Name: "kube-proxy"}) {
+		t.Error("the next attempt's agent is gone, or the table that has a condition")
+	}
+	if again := w.remove(); len(again.Residue) > 0 || w.there("/opt/provision") {
+		t.Errorf("the next attempt, by an agent that knows all: %v", again.Residue)
 	}
 }
 

@@ -168,9 +168,14 @@ func (w *world) deleteAddress(removal.Address) (bool, error) {
 
 func (w *world) remove() removal.Report {
 	w.t.Helper()
+	return w.removeList(removal.Inventory(), nil)
+}
+
+func (w *world) removeList(list removal.List, beyond []removal.Kept) removal.Report {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	r := &remover{list: removal.Inventory(), effects: effects{
+	r := &remover{list: list, report: removal.Report{Residue: beyond}, effects: effects{
 		root: w.root, self: components.Root + "/agent-0/agent", run: w.run, kill: w.kill, mounts: w.mounts, unmount: w.unmount, network: w,
 	}}
 	r.remove(ctx)
