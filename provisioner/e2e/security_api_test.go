@@ -339,4 +339,13 @@ func (s *secured) servingCertificates(t *testing.T) {
 			t.Errorf("%s was approved: %.100s", name, out)
 		}
 	}
+	// Nor does somebody's approval make anybody an administrator: the controller
+	// manager has the authority's key for kubelets' serving certificates alone.
+	s.kubectl("certificate", "approve", "admins", "client")
+	time.Sleep(3 * time.Second)
+	for _, name := range []string{"admins", "client"} {
+		if out := s.kubectl("get", "csr", name, "-o", "jsonpath={.status.certificate}"); out != "" {
+			t.Errorf("%s was signed: %.100s", name, out)
+		}
+	}
 }
