@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"provision/overlay/firewall"
 )
 
 // Bounds of one trial.
@@ -36,6 +38,10 @@ type Dial struct {
 	// Open is an endpoint at which the cluster itself serves already: that a
 	// connection comes about is enough. Any other must know the trial's key.
 	Open bool `json:"open,omitempty"`
+	// Pods is the cluster's range where pods are to dial the endpoint, their own
+	// machine's: there are none yet, so the machine's packet filters are asked what
+	// they would do with what pods send and get. Nothing is sent.
+	Pods netip.Prefix `json:"pods,omitzero"`
 }
 
 // Request is one machine's part of a trial.
@@ -64,6 +70,11 @@ func (r Request) Check() error {
 			return fmt.Errorf("%.60q is no endpoint", end)
 		}
 	}
+	for _, dial := range r.Dial {
+		if dial.Pods.IsValid() && dial.Pods.Masked() != dial.Pods {
+			return fmt.Errorf("%.60q is no range of pods", dial.Pods)
+		}
+	}
 	return nil
 }
 
@@ -77,6 +88,7 @@ const (
 	NoRoute  Reason = "no route" // this machine's own routing knows no way
 	Stranger Reason = "stranger" // something else answers
 	Busy     Reason = "busy"     // the port cannot be listened at
+	Walled   Reason = "walled"   // a firewall of the machine's own takes what pods send or get
 )
 
 // Failure is one endpoint that was not reached, or not listened at.
@@ -84,6 +96,8 @@ type Failure struct {
 	Endpoint
 	Reason Reason `json:"reason"`
 	Detail string `json:"detail,omitempty"` // the system's own words
+
+	Wall *firewall.Wall `json:"wall,omitempty"` // where the reason is Walled; a machine's word, see Valid
 }
 
 // Report is what either command prints.

@@ -22,7 +22,7 @@ func (a *agent) lookAround() []string {
 	}
 	walls, err := rules.Strangers(pods, a.config.Address)
 	for _, w := range walls {
-		a.strangers = append(a.strangers, fmt.Sprintf("a firewall (%s) drops %s; let it pass: %s", w.Place(), w.Drops(), w.Remedy()))
+		a.strangers = append(a.strangers, fmt.Sprintf("a firewall (%s) drops %s; let them pass: %s", w.Place(), w.Drops(), w.Remedy()))
 	}
 	if err != nil {
 		a.strangers = append(a.strangers, err.Error())

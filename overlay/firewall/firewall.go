@@ -58,7 +58,7 @@ type Wall struct {
 	UFW    bool   `json:"ufw,omitempty"` // ufw wrote it
 }
 
-var name = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+var name = regexp.MustCompile(`^[A-Za-z0-9_./-]{1,64}$`)
 
 // Valid says that a wall can be shown with a command to type: a machine's word
 // for a name might be anything.

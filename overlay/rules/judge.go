@@ -122,6 +122,8 @@ func (j *judge) rule(exprs []expr.Any) (match answer, verdict *expr.Verdict) {
 			if e.Name == "REJECT" {
 				return match, &expr.Verdict{Kind: expr.VerdictDrop}
 			}
+		case *expr.Queue:
+			return match, &expr.Verdict{Kind: expr.VerdictAccept} // a program decides
 		case *expr.Counter, *expr.Log, *expr.Notrack:
 		default:
 			regs.forget() // it may have written any

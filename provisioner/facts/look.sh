@@ -137,6 +137,10 @@ if [ -n "$tables" ]; then
   done
 fi
 if grep -qsx filter /proc/net/ip_tables_names && save=$(command -v iptables-legacy-save); then
-  $save -t filter 2>/dev/null | sed -n 's/^:FORWARD DROP.*/firewall forward legacy filter/p; s/^:INPUT DROP.*/firewall input legacy filter/p; /ACCEPT$/s/^-A/firewall-rule legacy filter -A/p'
+  rules=$($save -t filter 2>/dev/null | head -n 2000)
+  for hook in INPUT FORWARD; do
+    echo "$rules" | grep -Eq "^:$hook DROP|^-A $hook -j (DROP|REJECT)" && echo "firewall $(echo $hook | tr A-Z a-z) legacy filter"
+  done
+  echo "$rules" | sed -n '/ACCEPT$/s/^-A/firewall-rule legacy filter -A/p'
 fi
 echo "end"

@@ -5,12 +5,14 @@ import (
 	"strings"
 
 	"provision/components"
+	"provision/overlay/firewall"
 )
 
 // readFirewall reads "<hook> <family> <table>".
 func readFirewall(p *parser, rest string) error {
 	fields := strings.SplitN(rest, " ", 3)
-	if len(fields) != 3 || (fields[0] != "input" && fields[0] != "forward") {
+	way, known := map[string]firewall.Way{"input": firewall.Received, "forward": firewall.Forwarded}[fields[0]]
+	if len(fields) != 3 || !known || !(firewall.Wall{Family: fields[1], Table: fields[2], Way: way}).Valid() {
 		return fmt.Errorf("not a hook, a family and a table")
 	}
 	p.facts.Firewalls = append(p.facts.Firewalls, components.Firewall{Hook: fields[0], Family: fields[1], Table: fields[2]})

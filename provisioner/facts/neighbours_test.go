@@ -28,7 +28,7 @@ end
 	if diff := cmp.Diff(want, got.Firewalls); diff != "" {
 		t.Errorf("want -, got +:\n%s", diff)
 	}
-	for _, broken := range []string{"firewall output inet filter\nend\n", "firewall input inet\nend\n", "firewall-rule inet\nend\n"} {
+	for _, broken := range []string{"firewall output inet filter\nend\n", "firewall input inet\nend\n", "firewall input inet x; rm -rf /\nend\n", "firewall input arp filter\nend\n", "firewall-rule inet\nend\n"} {
 		if _, _, err := parse([]byte(broken)); err == nil {
 			t.Errorf("%q was read", broken)
 		}

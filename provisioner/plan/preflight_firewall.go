@@ -8,6 +8,7 @@ import (
 
 	"provision/components"
 	"provision/overlay"
+	"provision/overlay/firewall"
 )
 
 // checkFirewall finds firewalls that would drop the pods' packets: what is
@@ -19,8 +20,8 @@ import (
 func checkFirewall(c components.Cluster, _ components.MachineSpec, f components.Facts) string {
 	for _, wall := range f.Firewalls {
 		if !admits(wall, c.Network.Pods.String()) {
-			return fmt.Sprintf("has a firewall (table %s %s) that drops %s; let them pass: %s",
-				wall.Family, wall.Table, map[string]string{"forward": "forwarded packets, the pods' too", "input": "what pods send to the machine"}[wall.Hook], remedy(wall))
+			way := map[string]firewall.Way{"forward": firewall.Forwarded, "input": firewall.Received}[wall.Hook]
+			return walled(firewall.Wall{Family: wall.Family, Table: wall.Table, Way: way, UFW: isUFW(wall)})
 		}
 	}
 	return ""
@@ -52,29 +53,14 @@ func admits(wall components.Firewall, pods string) bool {
 	return false
 }
 
-// remedy is what its owner types, for the tool that most likely wrote the table.
-func remedy(wall components.Firewall) string {
-	const bridge = overlay.Bridge
-	chain := func(part string) bool {
-		return slices.ContainsFunc(wall.Accepts, func(rule string) bool {
-			return strings.HasPrefix(rule, "chain "+part) || strings.HasPrefix(rule, "-A "+part)
-		})
-	}
-	in := wall.Hook == "input"
-	switch {
-	case chain("ufw"):
-		if in {
-			return "ufw allow in on " + bridge
-		}
-		return fmt.Sprintf("ufw route allow in on %s; ufw route allow out on %s", bridge, bridge)
-	case wall.Family == "legacy" || wall.Table == "filter" && wall.Family == "ip":
-		if in {
-			return fmt.Sprintf("iptables -I INPUT -i %s -j ACCEPT", bridge)
-		}
-		return fmt.Sprintf("iptables -I FORWARD -i %s -j ACCEPT; iptables -I FORWARD -o %s -j ACCEPT", bridge, bridge)
-	case in:
-		return fmt.Sprintf("nft insert rule %s %s input iifname %s accept", wall.Family, wall.Table, bridge)
-	default:
-		return fmt.Sprintf("nft insert rule %s %s forward iifname %s accept; nft insert rule %s %s forward oifname %s accept", wall.Family, wall.Table, bridge, wall.Family, wall.Table, bridge)
-	}
+// walled is the sentence about a wall.
+func walled(wall firewall.Wall) string {
+	return fmt.Sprintf("has a firewall (%s) that drops %s; let them pass: %s", wall.Place(), wall.Drops(), wall.Remedy())
+}
+
+// isUFW says that ufw wrote the rules, by the names of its chains.
+func isUFW(wall components.Firewall) bool {
+	return slices.ContainsFunc(wall.Accepts, func(rule string) bool {
+		return strings.HasPrefix(rule, "chain ufw") || strings.HasPrefix(rule, "-A ufw")
+	})
 }

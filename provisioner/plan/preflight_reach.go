@@ -19,7 +19,8 @@ const neighbours = 20
 // Reach plans who listens and who dials, by machine, so that it is known before
 // anything is installed whether the machines reach each other: everybody the
 // masters' API servers, masters each other's etcd and every kubelet, and all
-// each other's tunnel. It is empty where no machine is new.
+// each other's tunnel. A new machine is also asked what its own firewall would do
+// with pods' packets. It is empty where no machine is new.
 //
 // Machines that run the cluster already listen by themselves: at those a TCP
 // connection is tried, and their tunnel, which answers only friends, is not.
@@ -32,7 +33,7 @@ func Reach(c components.Cluster, found Facts) map[string]reach.Request {
 			trial[m.Name] = reach.Request{}
 		}
 	}
-	if !fresh || len(trial) < 2 {
+	if !fresh {
 		return nil
 	}
 	for i, to := range c.Machines {
@@ -61,6 +62,11 @@ func Reach(c components.Cluster, found Facts) map[string]reach.Request {
 				request.Listen = append(request.Listen, dial.Endpoint)
 				trial[to.Name] = request
 			}
+		}
+		if request := trial[to.Name]; blank(f) {
+			own := reach.Endpoint{Proto: "tcp", Addr: netip.AddrPortFrom(to.Address, components.PortKubelet)}
+			request.Dial = append(request.Dial, reach.Dial{Endpoint: own, Pods: c.Network.Pods})
+			trial[to.Name] = request
 		}
 	}
 	return trial
@@ -109,6 +115,14 @@ func Unreached(c components.Cluster, reports map[string]reach.Report) []Problem 
 	details := map[key]string{}
 	for _, m := range c.Machines {
 		for _, failure := range reports[m.Name].Failures {
+			if failure.Reason == reach.Walled {
+				text := "has a firewall that drops what pods send or get, and names that cannot be shown; see `nft list ruleset` there"
+				if wall := failure.Wall; wall != nil && wall.Valid() {
+					text = walled(*wall)
+				}
+				problems = append(problems, Problem{m.Name, text})
+				continue
+			}
 			k := key{failure.Endpoint, failure.Reason}
 			if failure.Reason == reach.Busy {
 				problems = append(problems, Problem{m.Name, fmt.Sprintf("cannot listen at %s: %s; the cluster needs that port", failure.Endpoint, failure.Detail)})

@@ -12,6 +12,7 @@ import (
 	"provision/components"
 	"provision/components/componentstest"
 	"provision/components/reach"
+	"provision/overlay/firewall"
 )
 
 // fresh are blank machines of these names.
@@ -31,6 +32,9 @@ func dials(r reach.Request) []string {
 		if dial.Open {
 			word += " open"
 		}
+		if dial.Pods.IsValid() {
+			word += " from " + dial.Pods.String()
+		}
 		words = append(words, word)
 	}
 	return words
@@ -47,11 +51,11 @@ func listens(r reach.Request) []string {
 func TestWhoTriesToReachWhom(t *testing.T) {
 	c, found := fresh("m1", "w1", "w2")
 	trial := Reach(c, found)
-	want := []string{"192.0.2.1:51820 (UDP)", "192.0.2.1:6443 (TCP)", "192.0.2.3:51820 (UDP)"}
+	want := []string{"192.0.2.1:51820 (UDP)", "192.0.2.1:6443 (TCP)", "192.0.2.2:10250 (TCP) from 10.244.0.0/16", "192.0.2.3:51820 (UDP)"}
 	if diff := cmp.Diff(want, dials(trial["w1"])); diff != "" {
 		t.Errorf("w1 dials, want -, got +:\n%s", diff)
 	}
-	want = []string{"192.0.2.2:10250 (TCP)", "192.0.2.2:51820 (UDP)", "192.0.2.3:10250 (TCP)", "192.0.2.3:51820 (UDP)"}
+	want = []string{"192.0.2.1:10250 (TCP) from 10.244.0.0/16", "192.0.2.2:10250 (TCP)", "192.0.2.2:51820 (UDP)", "192.0.2.3:10250 (TCP)", "192.0.2.3:51820 (UDP)"}
 	if diff := cmp.Diff(want, dials(trial["m1"])); diff != "" {
 		t.Errorf("m1 dials, want -, got +:\n%s", diff)
 	}
@@ -75,7 +79,7 @@ func TestANewMachineTriesTheRunningCluster(t *testing.T) {
 		found.Machines[name] = f
 	}
 	trial := Reach(c, found)
-	if diff := cmp.Diff([]string{"192.0.2.1:6443 (TCP) open"}, dials(trial["w2"])); diff != "" {
+	if diff := cmp.Diff([]string{"192.0.2.1:6443 (TCP) open", "192.0.2.3:10250 (TCP) from 10.244.0.0/16"}, dials(trial["w2"])); diff != "" {
 		t.Errorf("w2 dials, want -, got +:\n%s", diff)
 	}
 	if len(trial["m1"].Listen) > 0 || len(trial["w2"].Listen) != 2 {
@@ -95,8 +99,8 @@ func TestAMachineThatDoesNotAnswerIsNotTried(t *testing.T) {
 		t.Errorf("%v", trial)
 	}
 	delete(found.Machines, "w1")
-	if trial := Reach(c, found); len(trial) > 0 {
-		t.Errorf("one machine alone: %v", trial)
+	if diff := cmp.Diff([]string{"192.0.2.1:10250 (TCP) from 10.244.0.0/16"}, dials(Reach(c, found)["m1"])); diff != "" {
+		t.Errorf("one machine alone, want -, got +:\n%s", diff)
 	}
 }
 
@@ -108,7 +112,7 @@ func TestManyMachinesTryARing(t *testing.T) {
 	c, found := fresh(names...)
 	trial := Reach(c, found)
 	for name, request := range trial {
-		if limit := neighbours + 1; name != "m1" && len(request.Dial) > limit {
+		if limit := neighbours + 2; name != "m1" && len(request.Dial) > limit {
 			t.Errorf("%s dials %d endpoints", name, len(request.Dial))
 		}
 		if request.Key = make([]byte, 32); request.Check() != nil {
@@ -132,6 +136,9 @@ func TestWhatIsNotReachedIsASentence(t *testing.T) {
 		{Endpoint: tunnel, Reason: reach.Refused},
 		{Endpoint: api, Reason: reach.Busy, Detail: "address already in use"},
 		{Endpoint: reach.Endpoint{Proto: "tcp", Addr: netip.MustParseAddrPort("198.51.100.1:1")}, Reason: reach.Silent},
+		{Reason: reach.Walled, Wall: &firewall.Wall{Family: "inet", Table: "firewalld", Chain: "filter_FORWARD", Way: firewall.Between}},
+		{Reason: reach.Walled, Wall: &firewall.Wall{Family: "inet", Table: "x; reboot", Chain: "input", Way: firewall.ToAPI}},
+		{Reason: reach.Walled},
 	}}
 	var got []string
 	for _, problem := range Unreached(c, reports) {
@@ -139,6 +146,10 @@ func TestWhatIsNotReachedIsASentence(t *testing.T) {
 	}
 	want := []string{
 		"m1: cannot listen at 192.0.2.1:6443 (TCP): address already in use; the cluster needs that port",
+		"m1: has a firewall (chain filter_FORWARD of table inet firewalld) that drops what pods send to each other; let them pass: " +
+			"firewall-cmd --permanent --zone=trusted --add-interface=bridge0; firewall-cmd --permanent --zone=trusted --add-interface=wg0; firewall-cmd --reload",
+		"m1: has a firewall that drops what pods send or get, and names that cannot be shown; see `nft list ruleset` there",
+		"m1: has a firewall that drops what pods send or get, and names that cannot be shown; see `nft list ruleset` there",
 		"m1: cannot reach w1 at 192.0.2.2:51820 (UDP): it is rejected, as by a firewall; open UDP 51820 on w1",
 		"w1, w2, w3, w4 and 2 more: cannot reach m1 at 192.0.2.1:6443 (TCP): no answer comes, as when a firewall between them drops it; open TCP 6443 on m1",
 	}

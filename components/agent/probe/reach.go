@@ -41,7 +41,12 @@ func newReachCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(command.Context(), reach.Patience)
 			defer cancel()
-			return answer(command.OutOrStdout(), dialAll(ctx, request))
+			failures := dialAll(ctx, request)
+			walls, err := walled(request)
+			if err != nil {
+				return err
+			}
+			return answer(command.OutOrStdout(), append(failures, walls...))
 		},
 	}
 }
@@ -73,6 +78,9 @@ func dialAll(ctx context.Context, request reach.Request) []reach.Failure {
 	slots := make(chan struct{}, sideBySide)
 	var all sync.WaitGroup
 	for i, dial := range request.Dial {
+		if dial.Pods.IsValid() {
+			continue // see walled
+		}
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
