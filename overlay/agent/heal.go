@@ -100,6 +100,9 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err er
 	try(host.EnsureRoutes(slices.DeleteFunc(want.Routes, func(r overlay.Route) bool { return absent[r.Device] })))
 	try(host.EnsureSysctls(want.Sysctls, a.remember))
 	if a.config.CNIConf != "" && len(want.CNI.Subnets) > 0 {
+		// Unlike our other files for everybody: it says what the links and addresses
+		// say anyway, and what looks after pod networks on a machine, be it without
+		// root, expects to read what runtimes are told.
 		try(state.WriteFile(a.config.CNIConf, want.CNI.Conflist(), 0o644))
 	}
 	return want.MTU, peers, again, errors.Join(errs...)
