@@ -94,7 +94,9 @@ func (l *loader) checkMasters(schema fileSchema, machines []Machine, origins []o
 	if masters == 0 {
 		l.report(&origins[0].role, "No master", "A cluster needs at least one machine with role = \"master\".")
 	}
-	if masters > 0 && masters%2 == 0 {
+	if masters == 2 {
+		l.warn(&origins[0].role, "Even number of masters", "2 masters survive the loss of neither, as one survives no loss: the second adds only work. Take an odd number.")
+	} else if masters > 0 && masters%2 == 0 {
 		l.warn(&origins[0].role, "Even number of masters", "%d masters survive the loss of %d, as %d do: the last one adds only work. Take an odd number.",
 			masters, (masters-1)/2, masters-1)
 	}
