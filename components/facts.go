@@ -12,15 +12,17 @@ type Facts struct {
 	MachineID string
 	BootID    string
 	OS        OS
-	Arch      string // Go's name: "amd64"
-	Kernel    string // release: "6.1.0-30-cloud-amd64"
-	Systemd   int    // version; 0: PID 1 is something else
-	Cgroup    int    // 1 or 2; hybrid is 1
+	Arch      string   // Go's name: "amd64"
+	Kernel    string   // release: "6.1.0-30-cloud-amd64"
+	Systemd   int      // version; 0: PID 1 is something else
+	Cgroup    int      // 1 or 2; hybrid is 1
+	Control   []string // names of the kernel's control group controllers; none where that is not known
 	CPUs      int
-	Memory    uint64 // bytes
-	DiskFree  uint64 // bytes free below /var/lib
-	RootFree  uint64 // bytes free below /opt where that is another file system; 0 where it is the same
-	NoExec    bool   // programs below /opt may not be executed
+	Memory    uint64   // bytes
+	DiskFree  uint64   // bytes free below /var/lib
+	RootFree  uint64   // bytes free below /opt where that is another file system; 0 where it is the same
+	NoExec    bool     // programs below /opt may not be executed
+	ReadOnly  []string // those of /opt, /etc and /var/lib that cannot be written to
 	ClockSkew time.Duration
 	SELinux   string // "", "permissive" or "enforcing"
 

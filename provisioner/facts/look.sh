@@ -21,12 +21,17 @@ if [ -r /etc/os-release ]; then
 fi
 [ -d /run/systemd/system ] && echo "systemd $(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
 if [ "$(stat -fc %T /sys/fs/cgroup 2>/dev/null)" = cgroup2fs ]; then echo "cgroup 2"; else echo "cgroup 1"; fi
+if [ -r /sys/fs/cgroup/cgroup.controllers ]; then echo "control $(first /sys/fs/cgroup/cgroup.controllers)"
+else echo "control $(awk '$4 == 1 {printf "%s ", $1}' /proc/cgroups 2>/dev/null)"; fi
 echo "cpus $(grep -c ^processor /proc/cpuinfo)"
 echo "memory $(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
 echo "disk-free $(df -Pk /var/lib | awk 'NR==2 {print $4}')"
 opt=/opt; [ -d $opt ] || opt=/
 [ "$(stat -c %d $opt)" = "$(stat -c %d /var/lib)" ] || echo "root-free $(df -Pk $opt | awk 'NR==2 {print $4}')"
 case ,$(findmnt -no OPTIONS -T $opt 2>/dev/null), in *,noexec,*) echo "noexec yes" ;; esac
+for f in $opt /etc /var/lib; do
+  case ,$(findmnt -no OPTIONS -T $f 2>/dev/null), in *,ro,*) echo "read-only $f" ;; esac
+done
 [ -r /sys/fs/selinux/enforce ] && { [ "$(first /sys/fs/selinux/enforce)" = 1 ] && echo "selinux enforcing" || echo "selinux permissive"; }
 ip -o addr show 2>/dev/null | awk '$2 != "lo" {print "address " $2 " " $4}'
 ip -4 route show default 2>/dev/null | grep -q . && echo "default-route yes"
@@ -108,12 +113,14 @@ for f in /var/lib/provision/journal/*.json; do [ -f "$f" ] && echo "journal $(tr
 } | awk '
   $1 == "owner" {name = $0; sub(/^owner [0-9]+ /, "", name); owner[$2] = name; next}
   ($1 ~ /tcp/ && $5 == "0A") || ($1 ~ /udp/ && $5 == "07") {print "listen " $1 " " $3 " " $11 (owner[$11] == "" ? "" : " " owner[$11])}'
-[ -x /usr/local/bin/k3s ] && echo "foreign k3s is installed (/usr/local/bin/k3s; k3s-uninstall.sh removes it)"
-[ -d /etc/rancher/rke2 ] && echo "foreign rke2 is configured (/etc/rancher/rke2)"
+any() { for f; do [ -e "$f" ] && echo "$f" && return; done; return 1; }
+f=$(any /usr/local/bin/k3s /var/lib/rancher/k3s) && echo "foreign k3s is installed ($f; k3s-uninstall.sh removes it)"
+f=$(any /etc/rancher/rke2 /var/lib/rancher/rke2) && echo "foreign rke2 is installed ($f; rke2-uninstall.sh removes it)"
+f=$(any /var/snap/microk8s /snap/microk8s) && echo "foreign microk8s is installed ($f; \`snap remove --purge microk8s\` removes it)"
+f=$(any /var/lib/k0s /etc/k0s /etc/systemd/system/k0scontroller.service /etc/systemd/system/k0sworker.service) && echo "foreign k0s is installed ($f; \`k0s reset\` removes it)"
 for f in /etc/kubernetes/kubelet.conf /etc/kubernetes/admin.conf /etc/kubernetes/manifests/*.yaml; do
   [ -f "$f" ] && echo "foreign kubeadm has set this machine up ($f; \`kubeadm reset\` undoes that)" && break
 done
-[ -d /var/lib/k0s ] && echo "foreign k0s is installed (/var/lib/k0s)"
 systemctl is-active -q kubelet 2>/dev/null && echo "foreign a kubelet.service is running"
 kubelet=; for f in /etc/systemd/system/provision-kubelet.service /etc/provision/kubelet.yaml /etc/provision/kubelet.kubeconfig; do [ -e $f ] && kubelet=ours; done
 [ -z "$kubelet" ] && [ -n "$(find /var/lib/kubelet -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null | head -n 1)" ] && echo "foreign /var/lib/kubelet is not empty, and no kubelet of ours is here"

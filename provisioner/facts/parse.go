@@ -99,6 +99,8 @@ var records = map[string]func(p *parser, rest string) error{
 	"disk-free":     kibibytes(func(f *components.Facts) *uint64 { return &f.DiskFree }),
 	"root-free":     kibibytes(func(f *components.Facts) *uint64 { return &f.RootFree }),
 	"noexec":        func(p *parser, _ string) error { p.facts.NoExec = true; return nil },
+	"read-only":     func(p *parser, rest string) error { p.facts.ReadOnly = append(p.facts.ReadOnly, rest); return nil },
+	"control":       func(p *parser, rest string) error { p.facts.Control = strings.Fields(rest); return nil },
 	"modules-known": func(p *parser, _ string) error { p.facts.ModulesKnown = true; return nil },
 	"default-route": func(p *parser, _ string) error { p.facts.DefaultRoute = true; return nil },
 	"lower-oom":     func(p *parser, _ string) error { p.facts.LowerOOM = true; return nil },

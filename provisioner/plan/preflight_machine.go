@@ -63,6 +63,21 @@ func checkKernel(_ components.Cluster, _ components.MachineSpec, f components.Fa
 	return ""
 }
 
+// checkControl finds kernels that account for less than kubelet needs: some
+// boards are delivered with the memory controller switched off.
+func checkControl(_ components.Cluster, _ components.MachineSpec, f components.Facts) string {
+	var lacking []string
+	for _, name := range []string{"cpu", "memory", "pids"} {
+		if len(f.Control) > 0 && !slices.Contains(f.Control, name) {
+			lacking = append(lacking, name)
+		}
+	}
+	if len(lacking) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("has a kernel without the control groups' %s; add cgroup_enable=%s to the kernel's command line, and reboot", strings.Join(lacking, ", "), lacking[len(lacking)-1])
+}
+
 // checkModules believes the kernel's own list only: where there is none, as in
 // containers and with kernels that were replaced since the boot, the agent tries
 // instead.
@@ -106,6 +121,8 @@ func checkSize(c components.Cluster, m components.MachineSpec, f components.Fact
 // checkFolders looks at the file systems, which matter until the bundle is there.
 func checkFolders(c components.Cluster, _ components.MachineSpec, f components.Facts) string {
 	switch {
+	case len(f.ReadOnly) > 0:
+		return "cannot write to " + strings.Join(f.ReadOnly, " and ") + ", which is mounted read-only; the cluster's files go below /opt, /etc and /var/lib: mount it read-write"
 	case f.NoExec:
 		return "has " + components.Root + " on a file system that is mounted noexec, and every program lies there; mount it with exec"
 	case slices.Contains(f.Bundles, c.Bundle.ID):

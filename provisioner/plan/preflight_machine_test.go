@@ -54,6 +54,8 @@ func TestARefusalSaysWhatWouldBeRight(t *testing.T) {
 		"little memory":    {func(f *components.Facts) { f.Memory = 512 << 20 }, []string{"512 MiB of memory; a worker needs 700"}},
 		"a full disk":      {func(f *components.Facts) { f.DiskFree = 1 << 30 }, []string{"1024 MiB free below /var/lib; 2048 are needed"}},
 		"a small /opt":     {func(f *components.Facts) { f.RootFree = 100 << 20 }, []string{"100 MiB free below /opt; 512 are needed"}},
+		"read-only":        {func(f *components.Facts) { f.ReadOnly = []string{"/opt"} }, []string{"cannot write to /opt", "mount it read-write"}},
+		"no memory groups": {func(f *components.Facts) { f.Control = []string{"cpuset", "cpu", "io", "pids"} }, []string{"without the control groups' memory;", "cgroup_enable=memory"}},
 		"noexec":           {func(f *components.Facts) { f.NoExec = true }, []string{"noexec", "mount it with exec"}},
 		"a late clock":     {func(f *components.Facts) { f.ClockSkew = -3 * time.Minute }, []string{"differs from this computer's by -3m0s", "NTP"}},
 		"another address":  {func(f *components.Facts) { f.Addresses = []netip.Prefix{netip.MustParsePrefix("10.0.0.9/24")} }, []string{"does not have the address 192.0.2.2", "it has 10.0.0.9", "ssh.host"}},
@@ -101,6 +103,7 @@ func TestWhatIsNoReasonToRefuse(t *testing.T) {
 			f.Addresses = append(f.Addresses, netip.MustParsePrefix("10.244.1.1/24"))
 			f.Units = map[string]components.UnitFact{"provision-kubelet.service": {Active: "active"}}
 		},
+		"all control groups":      func(f *components.Facts) { f.Control = []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids"} },
 		"a kernel without a list": func(f *components.Facts) { f.Modules = nil },
 		"a kernel with all":       modules("br_netfilter", "nf_tables", "overlay", "wireguard"),
 	} {
