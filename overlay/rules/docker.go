@@ -25,23 +25,26 @@ const mark = "provision"
 // be told through nftables.
 func AdmitDocker() (written bool, err error) {
 	return eachDockerChain(func(conn *nftables.Conn, chain *nftables.Chain, ours []*nftables.Rule) bool {
-		if len(ours) == 2 {
+		links, ways := []string{overlay.Bridge, overlay.Tunnel}, []expr.MetaKey{expr.MetaKeyOIFNAME, expr.MetaKeyIIFNAME}
+		if len(ours) == len(links)*len(ways) {
 			return false
 		}
 		for _, rule := range ours {
 			conn.DelRule(rule)
 		}
-		for _, way := range []expr.MetaKey{expr.MetaKeyOIFNAME, expr.MetaKeyIIFNAME} {
-			conn.InsertRule(&nftables.Rule{
-				Table: chain.Table, Chain: chain, UserData: userdata.AppendString(nil, userdata.TypeComment, mark),
-				// As iptables-nft writes it, whose chain this is: what it cannot read, it would refuse to touch.
-				Exprs: []expr.Any{
-					&expr.Meta{Key: way, Register: 1},
-					&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: append([]byte(overlay.Bridge), 0)},
-					&expr.Counter{},
-					&expr.Verdict{Kind: expr.VerdictAccept},
-				},
-			})
+		for _, link := range links { // the tunnel alone: a NodePort's client and a pod elsewhere
+			for _, way := range ways {
+				conn.InsertRule(&nftables.Rule{
+					Table: chain.Table, Chain: chain, UserData: userdata.AppendString(nil, userdata.TypeComment, mark),
+					// As iptables-nft writes it, whose chain this is: what it cannot read, it would refuse to touch.
+					Exprs: []expr.Any{
+						&expr.Meta{Key: way, Register: 1},
+						&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: append([]byte(link), 0)},
+						&expr.Counter{},
+						&expr.Verdict{Kind: expr.VerdictAccept},
+					},
+				})
+			}
 		}
 		return true
 	})

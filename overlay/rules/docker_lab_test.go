@@ -48,7 +48,7 @@ func TestDockersChain(t *testing.T) {
 	}
 	chain := nft("list chain ip filter DOCKER-USER")
 	in, out, end := strings.Index(chain, `iifname "bridge0"`), strings.Index(chain, `oifname "bridge0"`), strings.Index(chain, "return")
-	if in < 0 || out < 0 || end < max(in, out) {
+	if in < 0 || out < 0 || end < max(in, out) || strings.Count(chain, `"wg0"`) != 2 {
 		t.Errorf("docker's chain is\n%s", chain)
 	}
 	if walls := strangers(t); len(walls) != 0 {
