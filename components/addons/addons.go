@@ -19,10 +19,6 @@ import (
 // and needs an API that is ready. DNS is among it, so that its pods wait for
 // nodes and not the nodes for them. Each machine's Node is Nodes' affair.
 func Access(c components.Cluster, facts components.ClusterFacts) []components.Action {
-	replicas := 1
-	if len(c.Machines) > 1 {
-		replicas = 2
-	}
 	identities := missing(facts,
 		newApply("identities", "the rights of machines and people", templates.IdentitiesYAML()))
 	if len(identities) > 0 {
@@ -38,9 +34,27 @@ func Access(c components.Cluster, facts components.ClusterFacts) []components.Ac
 			Image:    c.Image("coredns"),
 			Address:  c.Network.ServiceAddress(10),
 			Domain:   c.Network.Domain,
-			Replicas: replicas,
+			Replicas: replicas(c),
 		})),
 	)...)
+}
+
+// replicas of CoreDNS: two on two machines that it may run on, never two on one.
+func replicas(c components.Cluster) int {
+	able := 0
+	for _, m := range c.Machines {
+		if runsDNS(m) {
+			able++
+		}
+	}
+	return min(2, max(1, able))
+}
+
+// runsDNS says whether CoreDNS tolerates the machine's taints.
+func runsDNS(m components.MachineSpec) bool {
+	return !slices.ContainsFunc(m.NodeTaints(), func(t components.Taint) bool {
+		return t.Effect != "PreferNoSchedule" && t.Key != "CriticalAddonsOnly" && t != components.ControlPlaneTaint
+	})
 }
 
 // Actions apply what can wait until the machines are settled.

@@ -98,6 +98,31 @@ func TestNodes(t *testing.T) {
 	}
 }
 
+// TestReplicasOfDNS: a second replica that no machine tolerates would wait for ever.
+func TestReplicasOfDNS(t *testing.T) {
+	master := components.MachineSpec{Name: "m1", Role: components.Master}
+	worker := components.MachineSpec{Name: "w1", Role: components.Worker}
+	tainted := func(effect string) components.MachineSpec {
+		return components.MachineSpec{Name: "w2", Role: components.Worker, Taints: []components.Taint{{Key: "gpu", Effect: effect}}}
+	}
+	for _, test := range []struct {
+		machines []components.MachineSpec
+		want     int
+	}{
+		{[]components.MachineSpec{master}, 1},
+		{[]components.MachineSpec{master, worker}, 2},
+		{[]components.MachineSpec{master, worker, worker}, 2},
+		{[]components.MachineSpec{master, tainted("NoSchedule")}, 1},
+		{[]components.MachineSpec{master, tainted("NoExecute")}, 1},
+		{[]components.MachineSpec{master, tainted("PreferNoSchedule")}, 2},
+		{[]components.MachineSpec{tainted("NoSchedule")}, 1},
+	} {
+		if got := replicas(components.Cluster{Machines: test.machines}); got != test.want {
+			t.Errorf("%v: %d replicas, want %d", test.machines, got, test.want)
+		}
+	}
+}
+
 func TestMergeTaints(t *testing.T) {
 	taint := func(key, value, effect string) map[string]any {
 		taint := map[string]any{"key": key, "effect": effect}

@@ -63,11 +63,11 @@ func TestNodeLosesWhatLeftTheFile(t *testing.T) {
 		}
 		return site.Cluster.Facts().Nodes["w1"]
 	}
-	if node := settle(); node.Labels["disk"] != "ssd" || len(node.Taints) != 1 {
+	if node := settle(); node.Labels["disk"] != "ssd" || node.Labels["kubernetes.io/hostname"] != "w1" || len(node.Taints) != 1 {
 		t.Errorf("%+v", node)
 	}
 	w1.Labels, w1.Taints = nil, nil
-	if node := settle(); len(node.Labels) != 1 || len(node.Taints) != 0 {
+	if node := settle(); len(node.Labels) != 2 || node.Labels["disk"] != "" || len(node.Taints) != 0 {
 		t.Errorf("%+v", node)
 	}
 }

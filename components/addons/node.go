@@ -154,7 +154,7 @@ func (a Node) create(ctx context.Context, api components.API) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = do(ctx, api, "POST", "/api/v1/nodes", plainJSON, map[string]any{
 			"apiVersion": "v1", "kind": "Node",
-			"metadata": map[string]any{"name": a.Name, "labels": a.Labels},
+			"metadata": map[string]any{"name": a.Name, "labels": a.first()},
 			"spec":     map[string]any{"taints": a.taints()},
 		}, nil)
 		if err != nil {
@@ -174,6 +174,15 @@ func (a Node) create(ctx context.Context, api components.API) error {
 			{"type": "InternalIP", "address": a.Address},
 			{"type": "Hostname", "address": a.Name},
 		}}}, nil)
+}
+
+// first are the labels that the Node begins with. Its hostname is kubelet's own
+// label, and says the same there: the scheduler spreads by it, and is to count
+// this machine from the beginning.
+func (a Node) first() map[string]string {
+	labels := maps.Clone(a.Labels)
+	labels["kubernetes.io/hostname"] = a.Name
+	return labels
 }
 
 func (a Node) taints() []map[string]any {
