@@ -25,6 +25,7 @@ func (e *SumError) Error() string {
 // to back. It is not safe for concurrent use.
 type Stream struct {
 	zr       *zstd.Decoder
+	end      *endSeer
 	tr       *tar.Reader
 	manifest Manifest
 	raw      []byte
@@ -38,7 +39,8 @@ func NewStream(r io.Reader) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{zr: zr, tr: tar.NewReader(zr)}
+	end := &endSeer{r: zr}
+	s := &Stream{zr: zr, end: end, tr: tar.NewReader(end)}
 	if err := s.readManifest(); err != nil {
 		zr.Close()
 		return nil, err
@@ -73,14 +75,15 @@ func (s *Stream) Manifest() (Manifest, []byte) { return s.manifest, s.raw }
 // Next returns the next file and its content, which ends with a *SumError
 // instead of io.EOF where it is not what the manifest says. Content that is not
 // read to its end has not been checked. After the last file the error is
-// io.EOF.
+// io.EOF; a stream that is torn, between two files as well, ends with
+// io.ErrUnexpectedEOF.
 func (s *Stream) Next() (File, io.Reader, error) {
 	header, err := s.tr.Next()
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) && !s.end.seen {
 		return File{}, nil, io.EOF
 	}
 	if err != nil {
-		return File{}, nil, fmt.Errorf("bundle stream: %w", err)
+		return File{}, nil, fmt.Errorf("bundle stream: %w", noEOF(err))
 	}
 	file, ok := s.left[header.Name]
 	if !ok {
@@ -106,6 +109,22 @@ func (s *Stream) Missing() []File {
 
 // Close frees what the decoder holds.
 func (s *Stream) Close() { s.zr.Close() }
+
+// endSeer notices that its reader is at its end. The tar's own end comes before
+// that: whoever finds the reader's has a stream that was torn, and a tar.Reader
+// does not tell the two apart where an entry has just ended.
+type endSeer struct {
+	r    io.Reader
+	seen bool
+}
+
+func (e *endSeer) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if n == 0 && err == io.EOF {
+		e.seen = true
+	}
+	return n, err
+}
 
 // checked compares the sum when the content ends.
 type checked struct {

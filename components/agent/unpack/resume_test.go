@@ -117,6 +117,28 @@ func TestUnpackReadsWhatItTakesOver(t *testing.T) {
 	mustUnpack(t, root, data, id)
 }
 
+// Wherever a stream is torn, between two files as well, what arrived is kept.
+func TestUnpackKeepsWhatATornStreamBrought(t *testing.T) {
+	data, id := bundletest.Make(t, "1.35.4", old)
+	positions, err := bundle.ReadIndex(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range positions {
+		end := p.Offset + p.Length // where the next file begins, or the stream's end
+		for _, length := range []int64{end - 1, end, end + 1} {
+			root := t.TempDir()
+			_, err := Unpack(t.Context(), bytes.NewReader(data[:length]), root, id)
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("torn %+d bytes from the end of %s: %v", length-end, p.Name, err)
+			}
+			if p.Name != bundle.ManifestName && len(glob(t, root, ".*")) != 1 {
+				t.Errorf("torn %+d bytes from the end of %s nothing is kept", length-end, p.Name)
+			}
+		}
+	}
+}
+
 // A sender that vanished must not keep the next one waiting.
 func TestUnpackGivesASilentStreamUp(t *testing.T) {
 	root := t.TempDir()
