@@ -122,7 +122,7 @@ func (s *session) rows(found plan.Facts) []machineStatus {
 			row.Problems = append(row.Problems, err.Error())
 		}
 		if f, ok := found.Machines[m.Name]; ok {
-			row.Problems = append(row.Problems, unitProblems(f)...)
+			row.Problems = append(append(row.Problems, unitProblems(f)...), f.Overlay...)
 			row.Expires = firstExpiry(f)
 		}
 		switch {

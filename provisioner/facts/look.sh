@@ -100,6 +100,8 @@ if [ -n "$units" ]; then
     echo "unit $id $active $enabled ${runs:--} ${wants:--}"
   done
 fi
+awk '/^  "problems": \[$/ {on = 1; next} /^  \]/ {on = 0} on {sub(/^ */, ""); sub(/,$/, ""); print "overlay-problem " $0}' \
+  /run/provision/overlay/status.json 2>/dev/null | head -n 20
 [ -d /etc/provision/pki ] && [ -n "$agent_found" ] && echo "certificates $("$agent_found" certificates list --dir /etc/provision/pki 2>/dev/null | tr -d '\n')"
 [ -f /var/lib/provision/lock/generation ] && echo "generation $(first /var/lib/provision/lock/generation)"
 set +f

@@ -4,6 +4,7 @@ package facts
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os/exec"
@@ -12,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"provision/components"
+	"provision/overlay"
 )
 
 // blank is a machine with this one's programs and nothing else on it: a root of
@@ -141,5 +145,20 @@ func TestLegacyFirewallsAreFound(t *testing.T) {
 	f := lookAt(t, "iptables-legacy -A FORWARD -i docker0 -j ACCEPT; iptables-legacy -A FORWARD -j REJECT; iptables-legacy -P INPUT DROP")
 	if len(f.Firewalls) != 2 || f.Firewalls[0].Hook != "input" || f.Firewalls[1].Hook != "forward" || len(f.Firewalls[1].Accepts) != 1 {
 		t.Errorf("got %+v", f.Firewalls)
+	}
+}
+
+// TestWhatTheOverlaySaysIsHeard in the form in which its agent writes it.
+func TestWhatTheOverlaySaysIsHeard(t *testing.T) {
+	status, err := json.MarshalIndent(overlay.Status{Node: "w1", Problems: []string{"a firewall (chain x) drops \"it\", 1 < 2", "w2: refused,"}, Peers: []overlay.PeerStatus{{}}}, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := lookAt(t, "mkdir -p run/provision/overlay; cat >run/provision/overlay/status.json <<'E'\n"+string(status)+"\nE\ntrue")
+	if diff := cmp.Diff([]string{`a firewall (chain x) drops "it", 1 < 2`, "w2: refused,"}, f.Overlay); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+	if f := lookAt(t, `mkdir -p run/provision/overlay; printf '{\n  "problems": []\n}\n' >run/provision/overlay/status.json`); len(f.Overlay) > 0 {
+		t.Errorf("got %q", f.Overlay)
 	}
 }

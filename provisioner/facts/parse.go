@@ -113,12 +113,15 @@ var records = map[string]func(p *parser, rest string) error{
 	"arch":          readArch,
 	"firewall":      readFirewall,
 	"firewall-rule": readFirewallRule,
-	"address":       readAddress,
-	"sysctl":        readSysctl,
-	"file-sum":      readFileSum,
-	"file-mode":     readFileMode,
-	"unit":          readUnit,
-	"listen":        readListener,
+
+	"overlay-problem": readOverlayProblem,
+
+	"address":   readAddress,
+	"sysctl":    readSysctl,
+	"file-sum":  readFileSum,
+	"file-mode": readFileMode,
+	"unit":      readUnit,
+	"listen":    readListener,
 	"generation": func(p *parser, rest string) (err error) {
 		p.facts.Generation, err = strconv.ParseUint(rest, 10, 64)
 		return err

@@ -2,6 +2,7 @@ package facts
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -108,5 +109,18 @@ func readListener(p *parser, rest string) error {
 
 		Process: process,
 	})
+	return nil
+}
+
+// readOverlayProblem reads a JSON string.
+func readOverlayProblem(p *parser, rest string) error {
+	const most, longest = 20, 600
+	var text string
+	if err := json.Unmarshal([]byte(rest), &text); err != nil {
+		return err
+	}
+	if len(p.facts.Overlay) < most && len(text) <= longest {
+		p.facts.Overlay = append(p.facts.Overlay, text)
+	}
 	return nil
 }
