@@ -150,7 +150,7 @@ func (c *Client) lost(err error) error {
 func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := c.conn.DialContext(ctx, network, address)
 	if err != nil {
-		return nil, c.lost(reachError(err))
+		return nil, plainly(c.lost(reachError(err)))
 	}
 	return conn, nil
 }

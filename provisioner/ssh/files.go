@@ -28,7 +28,7 @@ func (c *Client) ReadFile(ctx context.Context, name string) ([]byte, error) {
 	}
 	data, err := c.files(ctx).read(ctx, path.Clean(name))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, c.lost(err))
+		return nil, plainly(fmt.Errorf("read %s: %w", name, c.lost(err)))
 	}
 	return data, nil
 }
@@ -41,7 +41,7 @@ func (c *Client) WriteFile(ctx context.Context, name string, mode fs.FileMode, d
 		return fmt.Errorf("write %s: the path is not absolute", name)
 	}
 	if err := c.files(ctx).write(ctx, path.Clean(name), mode.Perm(), data); err != nil {
-		return fmt.Errorf("write %s: %w", name, c.lost(err))
+		return plainly(fmt.Errorf("write %s: %w", name, c.lost(err)))
 	}
 	return nil
 }

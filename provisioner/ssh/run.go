@@ -55,7 +55,7 @@ func (c *Client) RunStream(ctx context.Context, argv []string, stdin io.Reader, 
 		s.stderr = io.MultiWriter(kept, stderr)
 	}
 	err = c.exec(ctx, c.rootLine(line), s)
-	return c.explain(err, argv, kept.Bytes())
+	return plainly(c.explain(err, argv, kept.Bytes()))
 }
 
 // explain gives a failed command its words.

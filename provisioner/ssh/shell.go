@@ -47,7 +47,7 @@ func (c *Client) Shell(ctx context.Context, argv []string, in *os.File, stdout, 
 		argv = []string{"shell"}
 	}
 	err := c.exec(ctx, line, s)
-	return failed(err, argv, kept.Bytes())
+	return plainly(failed(err, argv, kept.Bytes()))
 }
 
 // terminal asks for a terminal like out, and passes on each change of its size.

@@ -106,11 +106,11 @@ func (d *Dialer) Dial(ctx context.Context, target Target) (*Client, error) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		client, err := d.chain(ctx, target, target.Bastions, &through)
 		if err == nil || ctx.Err() != nil || permanent(err) || time.Now().Add(pause).After(deadline) {
-			return client, err
+			return client, plainly(err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return nil, plainly(err)
 		case <-time.After(pause):
 		}
 	}
