@@ -216,6 +216,11 @@ func each(machines []components.Machine, ask func(components.Machine) error) []e
 // enter makes a machine remember the generation, before its first change.
 func (l *Lock) enter(ctx context.Context, on components.Machine) error {
 	_, err := l.agent(ctx, on, "check", "--generation", strconv.FormatUint(l.generation, 10))
+	if exit := (*components.ExitError)(nil); errors.As(err, &exit) && exit.Code == exitTaken {
+		if older := l.check(ctx, on); older != nil {
+			return older // the same in words for people
+		}
+	}
 	return err
 }
 
@@ -235,7 +240,8 @@ func (l *Lock) check(ctx context.Context, on components.Machine) error {
 		return fmt.Errorf("lock: %w", err)
 	}
 	if generation > l.generation {
-		return fmt.Errorf("lock: a later run (generation %d, ours is %d) has changed this machine", generation, l.generation)
+		return fmt.Errorf("lock: a later run (generation %d, ours is %d) has changed this machine, or 'provision unlock' broke this one's lock",
+			generation, l.generation)
 	}
 	return nil
 }

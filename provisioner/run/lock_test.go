@@ -144,3 +144,20 @@ func TestTheLeasesClockGoesOn(t *testing.T) {
 		t.Errorf("%s passed in 20 ms", passed)
 	}
 }
+
+func TestABrokenLockIsSaidInWords(t *testing.T) {
+	m1, w1 := newBox("m1"), newBox("w1")
+	lock, err := Acquire(t.Context(), site(m1, w1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	w1.after = func(string) error {
+		w1.files[lockDir+"/generation"] = "2\n"
+		return &components.ExitError{Code: exitTaken, Stderr: []byte("generation 1 is older than 2")}
+	}
+	const want = "lock: a later run (generation 2, ours is 1) has changed this machine, or 'provision unlock' broke this one's lock"
+	if err := lock.enter(t.Context(), w1); err == nil || err.Error() != want {
+		t.Errorf("error %v", err)
+	}
+}
