@@ -38,6 +38,10 @@ const Overhead = 80
 // firewalls remember a UDP flow.
 const DefaultKeepalive = 25
 
+// AgentPort is where the agents of all machines find each other, on addresses
+// that only the tunnel leads to: UDP for overlay/ping, TCP for metrics.
+const AgentPort = 51821
+
 // MinMTU is the smallest MTU that carries IPv6, and the smallest accepted.
 const MinMTU = 1280
 

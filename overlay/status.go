@@ -35,6 +35,19 @@ type PeerStatus struct {
 	Handshake time.Time      `json:"handshake,omitzero"` // of the last one; absent: none yet
 	Received  int64          `json:"received_bytes"`
 	Sent      int64          `json:"sent_bytes"`
+	// What the agent measures through the tunnel. See overlay/ping.
+	RoundTripMS float64 `json:"round_trip_ms,omitempty"` // absent: no answer came
+	Loss        float64 `json:"loss"`                    // 0 to 1
+	PathMTU     int     `json:"path_mtu,omitempty"`      // bytes; absent: not known yet
+	Silent      bool    `json:"silent,omitempty"`        // it answers nothing
+}
+
+// PingAddress is where a machine with these subnets answers; invalid: nowhere yet.
+func PingAddress(subnets []netip.Prefix) netip.AddrPort {
+	if len(subnets) == 0 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(newSubnet(subnets[0]).Tunnel, AgentPort)
 }
 
 // Stale is how old a status may be before its writer counts as gone.

@@ -21,6 +21,7 @@ import (
 	"provision/overlay/device"
 	"provision/overlay/host"
 	"provision/overlay/nodes"
+	"provision/overlay/ping"
 	"provision/overlay/state"
 )
 
@@ -58,6 +59,7 @@ type agent struct {
 	known    []string // the problems told last
 	underlay int      // bytes; 0: not known yet
 	ports    host.Ports
+	pinger   *ping.Pinger
 
 	announced chan error // the result of the announcement under way; nil: none is
 	trouble   error      // of the last announcement
@@ -70,7 +72,7 @@ type agent struct {
 
 // Run keeps the overlay until the context ends, and leaves it in place.
 func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
-	a := &agent{config: config, log: log, device: device.New()}
+	a := &agent{config: config, log: log, device: device.New(), pinger: ping.New()}
 	var err error
 	if a.dir, err = state.Open(config.StateDir); err != nil {
 		return err
@@ -110,6 +112,7 @@ func (a *agent) run(ctx context.Context) error {
 		a.log.Warn("systemd cannot be told that this is ready", "error", err)
 	}
 	go a.source.Run(ctx)
+	go a.pinger.Run(ctx)
 	timer := time.NewTimer(next)
 	defer timer.Stop()
 	keys := time.NewTicker(glance)

@@ -34,10 +34,12 @@ func (a *agent) heal() time.Duration {
 		problems = append(problems, a.trouble.Error())
 	}
 	problems = append(problems, a.lookAround()...)
+	statuses := overlay.PeerStatuses(a.mesh, peers)
+	problems = append(problems, a.measure(mtu, statuses)...)
 	a.tell(problems)
 	status := overlay.Status{
 		Node: a.config.Node, Updated: time.Now(), Mode: a.mode, PublicKey: a.public, NextKey: a.next, Announced: a.agreed, MTU: mtu,
-		Subnets: a.mesh.Subnets, Peers: overlay.PeerStatuses(a.mesh, peers), Problems: problems,
+		Subnets: a.mesh.Subnets, Peers: statuses, Problems: problems,
 	}
 	data, jsonErr := json.MarshalIndent(status, "", "  ")
 	if jsonErr == nil {

@@ -181,6 +181,24 @@ func TestMesh(t *testing.T) {
 			t.Errorf("longest gap %d ms", longest)
 		}
 	})
+	t.Run("the way to each peer is measured, and a narrow one is named", func(t *testing.T) {
+		eventually(t, "measured", 20*time.Second, func() bool {
+			return !slices.ContainsFunc(a.status().Peers, func(p overlay.PeerStatus) bool { return p.RoundTripMS == 0 || p.PathMTU != 1420 })
+		})
+		ip(t, underlay, "link set to-"+b.name+" mtu 1400") // drops what is larger, and says nothing
+		defer ip(t, underlay, "link set to-"+b.name+" mtu 1500")
+		a.agent.end(syscall.SIGKILL)
+		a.agent = a.start("overlay") // measures at once, not within a minute
+		eventually(t, "named", 40*time.Second, func() bool {
+			return strings.Contains(strings.Join(a.status().Problems, "\n"), "packets of 1420 bytes do not arrive at "+b.name)
+		})
+		for _, p := range a.status().Peers {
+			// WireGuard adds 60 bytes to an IPv4 packet, and fills to 16.
+			if want := 1340; p.Name == b.name && (p.PathMTU > want || p.PathMTU < want-24) {
+				t.Errorf("path MTU to %s is %d, want about %d", p.Name, p.PathMTU, want)
+			}
+		}
+	})
 	t.Run("a key changes under load", func(t *testing.T) {
 		old := a.status().PublicKey
 		for range 2 { // twice says the same
