@@ -46,10 +46,18 @@ func TestNeighbours(t *testing.T) {
 	const insert = "nft insert rule inet wiki "
 	refused(t, l, "true", insert+"input iifname bridge0 accept", insert+"input iifname bridge0 accept")
 	refused(t, l, "true", insert+"forward iifname bridge0 accept; "+insert+"forward oifname bridge0 accept", insert+"forward iifname bridge0 accept")
+	// One that accepts by policy is seen by the agent, which reads its rules.
+	refused(t, l, rejecting, "nft delete table inet strict", "chain way of table inet strict) that drops what pods send to each other; let them pass: nft insert rule inet strict way iifname bridge0 accept")
 	before := l.look("m1")
 
 	l.provision(0, "up", "--yes")
 	l.provision(0, "verify")
+	l.on("m1", "sh", "-c", rejecting+"; systemctl restart provision-overlay")
+	eventually(t, "status names a firewall that came later", func() (bool, string) {
+		out := l.call(time.Minute, "bin/provision", "status", l.file)
+		return strings.Contains(out.stdout, "a firewall (chain way of table inet strict) drops what pods send to each other"), out.all()
+	})
+	l.on("m1", "nft", "delete", "table", "inet", "strict")
 	rules := l.on("m1", "iptables", "-S", "DOCKER-USER")
 	if !strings.Contains(rules, "-A DOCKER-USER -i bridge0") || !strings.Contains(rules, "-A DOCKER-USER -o bridge0") {
 		t.Errorf("docker's own tool reads its chain as\n%s", rules)
@@ -66,6 +74,10 @@ func TestNeighbours(t *testing.T) {
 		t.Errorf("docker's container says %q", got)
 	}
 }
+
+// rejecting makes a firewall as iptables-services and firewalld write them.
+const rejecting = "nft 'add table inet strict; add chain inet strict way { type filter hook forward priority 10; }; " +
+	"add rule inet strict way iifname docker0 accept; add rule inet strict way oifname docker0 accept; add rule inet strict way reject with icmpx admin-prohibited'"
 
 // refused wants up to say why, and to leave the machine alone.
 func refused(t *testing.T, l *lab, make, undo, want string) {
