@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -93,5 +94,27 @@ func TestAPassphraseIsRead(t *testing.T) {
 	person.WriteString("sesame\n")
 	if got := <-result; got != "sesame<nil>" || !echoes(t, tty) {
 		t.Errorf("%q; the terminal echoes: %t", got, echoes(t, tty))
+	}
+}
+
+// What a log holds is shown on a terminal as text; whoever wants the bytes
+// takes them by a pipe.
+func TestALogDoesNothingToATerminal(t *testing.T) {
+	tty, person := terminal(t)
+	out := shown(tty)
+	io.WriteString(out, "pod said \x1b[2J\n")
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	seen := make([]byte, 100)
+	n, err := person.Read(seen)
+	if err != nil || string(seen[:n]) != "pod said ?[2J\r\n" {
+		t.Errorf("the terminal got %q, %v", seen[:n], err)
+	}
+	var file bytes.Buffer
+	out = shown(&file)
+	io.WriteString(out, "pod said \x1b[2J")
+	if err := out.Close(); err != nil || file.String() != "pod said \x1b[2J" {
+		t.Errorf("the file got %q, %v", &file, err)
 	}
 }

@@ -2,17 +2,22 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"provision/components"
 	"provision/components/actions"
 	"provision/provisioner/config"
+	"provision/provisioner/view"
 )
 
 // The components that have a unit on a machine, by the machine's role.
@@ -88,11 +93,27 @@ func (a *app) logs(ctx context.Context, path, name, component string, flags logF
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer client.Close()
-	if err = client.RunStream(ctx, argv, nil, a.stdout, a.stderr); flags.follow && ctx.Err() != nil {
+	stdout, stderr := shown(a.stdout), shown(a.stderr)
+	err = client.RunStream(ctx, argv, nil, stdout, stderr)
+	closed := errors.Join(stdout.Close(), stderr.Close())
+	if flags.follow && ctx.Err() != nil {
 		return nil // that is how following ends
 	}
-	return err
+	return errors.Join(err, closed)
 }
+
+// shown is where a machine's text goes: to a terminal as text alone, since a pod
+// may have had its say in a log; to a file or a pipe as it is.
+func shown(to io.Writer) io.WriteCloser {
+	if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return view.Text(to)
+	}
+	return asItIs{to}
+}
+
+type asItIs struct{ io.Writer }
+
+func (asItIs) Close() error { return nil }
 
 // find returns a machine of the file.
 func find(file *config.File, name string) (config.Machine, error) {

@@ -13,6 +13,7 @@ import (
 
 	"provision/components"
 	"provision/provisioner/plan"
+	"provision/provisioner/view"
 )
 
 // machineStatus is one machine's row of status.
@@ -88,7 +89,7 @@ func (a *app) status(ctx context.Context, path string) error {
 			a.printer().Say("the cluster itself does not say how it is: ", errors.New(found.Cluster.Problem))
 		} else if err == nil {
 			_, err = fmt.Fprintf(a.stdout, "\ncluster %s: the API server answers; Kubernetes %s; addons: %s\n",
-				s.cluster.Name, more.version, strings.Join(slices.Sorted(maps.Keys(found.Cluster.Applied)), ", "))
+				s.cluster.Name, view.Clean(more.version), view.Clean(strings.Join(slices.Sorted(maps.Keys(found.Cluster.Applied)), ", ")))
 		}
 		for _, warning := range warned {
 			a.printer().Say("warning: ", errors.New(warning))
