@@ -5,10 +5,12 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +31,9 @@ type lab struct {
 	t    *testing.T
 	dir  string
 	file string
+
+	mu   sync.Mutex // tests call from goroutines as well
+	last string     // the command that failed last, wanted or not, and the end of what it said
 }
 
 func newLab(t *testing.T, flags ...string) *lab {
@@ -36,12 +41,17 @@ func newLab(t *testing.T, flags ...string) *lab {
 	l := &lab{t: t, dir: filepath.Join(t.TempDir(), "lab")}
 	l.file = filepath.Join(l.dir, "cluster.hcl")
 	t.Cleanup(func() {
+		last := l.last
 		if t.Failed() {
 			l.sayWhy()
 		}
 		out := l.call(2*time.Minute, "bin/lab", "down", "--dir", l.dir)
 		if out.code != 0 {
 			t.Errorf("lab down: %s", out.all())
+		}
+		// Again, since the machines' logs are long: whoever reads a red run begins at its end.
+		if t.Failed() && last != "" {
+			t.Logf("the last command that failed, the reason or not: %s", last)
 		}
 	})
 	l.lab(append([]string{"up"}, flags...)...)
@@ -110,7 +120,19 @@ func (l *lab) callWith(limit time.Duration, stdin string, argv ...string) output
 	if err != nil && cmd.ProcessState == nil {
 		l.t.Fatalf("%s: %v", strings.Join(argv, " "), err)
 	}
-	return output{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	out := output{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	if out.code != 0 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.last = fmt.Sprintf("%s: exit status %d\n%s", strings.Join(argv, " "), out.code, tail(out.all(), 40))
+	}
+	return out
+}
+
+// tail returns the last lines of a text.
+func tail(text string, lines int) string {
+	all := strings.SplitAfter(text, "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "")
 }
 
 // lab runs a command of the lab, which must succeed.
