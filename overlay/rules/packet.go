@@ -100,9 +100,17 @@ func (p packet) track(key uint32) []byte {
 	case unix.NFT_CT_STATE:
 		return number(p.state)
 	case unix.NFT_CT_STATUS:
-		status := uint32(0)
+		// The kernel's IPS_ bits: with Services, every connection has met translation.
+		const seenReply, confirmed, targetNAT, sourceDone, targetDone = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 8
+		status := uint32(sourceDone | targetDone)
+		if p.hook == *nftables.ChainHookInput || p.hook == *nftables.ChainHookForward {
+			status = targetDone // the source's turn comes last
+		}
 		if p.translated {
-			status = 1 << 5 // IPS_DST_NAT
+			status |= targetNAT
+		}
+		if p.state == stateEstablished {
+			status |= seenReply | confirmed | sourceDone
 		}
 		return number(status)
 	case unix.NFT_CT_MARK:

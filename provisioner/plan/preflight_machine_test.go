@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,26 @@ func TestTheTunnelThatIsAskedFor(t *testing.T) {
 		if (len(problems) > 0) != (want != "") || want != "" && !strings.Contains(problems[0].Text, want) {
 			t.Errorf("%s: %v", mode, problems)
 		}
+	}
+}
+
+func TestAMasterNeedsMoreThanAWorker(t *testing.T) {
+	c, found := sound()
+	m1 := found.Machines["m1"]
+	m1.Memory = 1 << 30
+	m1.Listening = []components.Listener{{Proto: "tcp", Addr: netip.MustParseAddrPort("[::]:2379"), Process: "etcd"}}
+	found.Machines["m1"] = m1
+	spoil(found, func(f *components.Facts) { f.Memory = 1 << 30 })
+	var got []string
+	for _, problem := range Preflight(c, found) {
+		got = append(got, problem.Error())
+	}
+	want := []string{
+		"m1: has 1024 MiB of memory; a master needs 1400",
+		"m1: has ports taken that the cluster needs: TCP port 2379 by etcd; stop what listens there, or move it",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -185,6 +185,7 @@ func TestARequestThatNobodyMakesIsRefused(t *testing.T) {
 	for name, request := range map[string]reach.Request{
 		"no key":   {Dial: []reach.Dial{{Endpoint: end}}},
 		"too many": {Key: key, Listen: make([]reach.Endpoint, reach.MaxEnds+1)},
+		"no range": {Key: key, Dial: []reach.Dial{{Endpoint: end, Pods: netip.MustParsePrefix("10.244.0.1/16")}}},
 		"no proto": {Key: key, Listen: []reach.Endpoint{{Addr: end.Addr}}},
 		"no addr":  {Key: key, Dial: []reach.Dial{{Endpoint: reach.Endpoint{Proto: "udp"}}}},
 	} {
