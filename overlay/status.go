@@ -50,6 +50,15 @@ func PingAddress(subnets []netip.Prefix) netip.AddrPort {
 	return netip.AddrPortFrom(newSubnet(subnets[0]).Tunnel, AgentPort)
 }
 
+// MetricsAddress is where a machine with these subnets tells its metrics; invalid:
+// nowhere yet.
+func MetricsAddress(subnets []netip.Prefix) netip.AddrPort {
+	if len(subnets) == 0 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(newSubnet(subnets[0]).Bridge, AgentPort)
+}
+
 // Stale is how old a status may be before its writer counts as gone.
 const Stale = 20 * time.Second
 

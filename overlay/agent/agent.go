@@ -60,6 +60,7 @@ type agent struct {
 	underlay int      // bytes; 0: not known yet
 	ports    host.Ports
 	pinger   *ping.Pinger
+	metrics  metrics
 
 	announced chan error // the result of the announcement under way; nil: none is
 	trouble   error      // of the last announcement
@@ -113,6 +114,7 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	go a.source.Run(ctx)
 	go a.pinger.Run(ctx)
+	defer a.metrics.close()
 	timer := time.NewTimer(next)
 	defer timer.Stop()
 	keys := time.NewTicker(glance)

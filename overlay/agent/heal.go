@@ -41,6 +41,9 @@ func (a *agent) heal() time.Duration {
 		Node: a.config.Node, Updated: time.Now(), Mode: a.mode, PublicKey: a.public, NextKey: a.next, Announced: a.agreed, MTU: mtu,
 		Subnets: a.mesh.Subnets, Peers: statuses, Problems: problems,
 	}
+	if err := a.metrics.set(status); err != nil {
+		status.Problems = append(status.Problems, err.Error())
+	}
 	data, jsonErr := json.MarshalIndent(status, "", "  ")
 	if jsonErr == nil {
 		jsonErr = state.WriteFile(filepath.Join(a.config.RunDir, "status.json"), append(data, '\n'), 0o644)

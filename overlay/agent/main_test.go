@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -56,6 +57,8 @@ func command(name string, args []string) error {
 		return serve(args[0])
 	case "call":
 		return call(args[0])
+	case "get":
+		return get(args[0])
 	case "send":
 		return send(args[0])
 	case "stream":
@@ -119,6 +122,18 @@ func call(address string) error {
 	c.SetDeadline(time.Now().Add(2 * time.Second))
 	line, err := bufio.NewReader(c).ReadString('\n')
 	fmt.Print(line)
+	return err
+}
+
+// get prints what an HTTP server says.
+func get(url string) error {
+	client := http.Client{Timeout: 3 * time.Second}
+	response, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(os.Stdout, response.Body)
 	return err
 }
 

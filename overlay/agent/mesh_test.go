@@ -185,6 +185,10 @@ func TestMesh(t *testing.T) {
 		eventually(t, "measured", 20*time.Second, func() bool {
 			return !slices.ContainsFunc(a.status().Peers, func(p overlay.PeerStatus) bool { return p.RoundTripMS == 0 || p.PathMTU != 1420 })
 		})
+		scraped, err := in(c.pod, "get", "http://10.244.1.1:51821/metrics") // from another machine's pod
+		if err != nil || !strings.Contains(scraped, `provision_overlay_peer_path_mtu_bytes{peer="ovlab2"} 1420`) {
+			t.Errorf("%v: %s", err, scraped)
+		}
 		ip(t, underlay, "link set to-"+b.name+" mtu 1400") // drops what is larger, and says nothing
 		defer ip(t, underlay, "link set to-"+b.name+" mtu 1500")
 		a.agent.end(syscall.SIGKILL)
