@@ -59,7 +59,9 @@ func (l *loader) load(parser *hclparse.Parser, path string) *File {
 		l.report(nil, "Empty cluster file", "%s holds nothing: `provision init` prints a file to start from.", path)
 		return nil
 	}
-	l.repeatedKeys(parsed)
+	if !l.literals(parsed) {
+		return nil
+	}
 	var schema fileSchema
 	if diags := gohcl.DecodeBody(parsed.Body, nil, &schema); diags.HasErrors() {
 		l.diags = append(l.diags, diags...)
@@ -78,9 +80,21 @@ func (l *loader) report(subject *hcl.Range, summary, detail string, args ...any)
 	l.diags = append(l.diags, &hcl.Diagnostic{
 		Severity: hcl.DiagError,
 		Summary:  summary,
-		Detail:   fmt.Sprintf(detail, args...),
+		Detail:   fmt.Sprintf(detail, short(args)...),
 		Subject:  subject,
 	})
+}
+
+// short cuts texts that nobody would read to their end.
+func short(args []any) []any {
+	const most = 300
+	cut := slices.Clone(args)
+	for i, arg := range cut {
+		if text, ok := arg.(string); ok && len(text) > most {
+			cut[i] = strings.ToValidUTF8(text[:most], "") + "..."
+		}
+	}
+	return cut
 }
 
 func (l *loader) warn(subject *hcl.Range, summary, detail string, args ...any) {

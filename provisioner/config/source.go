@@ -47,6 +47,10 @@ func (l *loader) source(parser *hclparse.Parser, path, what string) *hcl.File {
 		l.report(nil, "Not a text file", "%s %s: a %s is HCL in UTF-8.", path, problem, what)
 		return nil
 	}
+	if line := tooDeep(src); line > 0 {
+		l.report(nil, "Nested too deeply", "%s opens more than %d brackets up to line %d that it does not close: is it a %s?", path, maxDepth, line, what)
+		return nil
+	}
 	file, diags := parser.ParseHCL(src, path)
 	if !diags.HasErrors() {
 		l.diags = append(l.diags, diags...)
@@ -103,6 +107,29 @@ func notText(src []byte) string {
 	return ""
 }
 
+// maxDepth is far beyond what anybody writes, and far below what makes HCL's
+// recursive parser run out of stack, which would end the program.
+const maxDepth = 1000
+
+// tooDeep returns the line in which brackets are nested too deeply, or 0.
+func tooDeep(src []byte) int {
+	depth, line := 0, 1
+	for _, c := range src {
+		switch c {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			depth = max(0, depth-1)
+		case '\n':
+			line++
+		}
+		if depth > maxDepth {
+			return line
+		}
+	}
+	return 0
+}
+
 var yamlLine = regexp.MustCompile(`^(---|- |[\w.-]+:(\s|$))`)
 
 // otherFormat names the format of a file that is no HCL, where it shows one.
@@ -127,34 +154,4 @@ func otherFormat(path string, src []byte) string {
 func empty(file *hcl.File) bool {
 	body, ok := file.Body.(*hclsyntax.Body)
 	return ok && len(body.Blocks) == 0 && len(body.Attributes) == 0
-}
-
-// repeatedKeys finds keys that a map has twice. HCL takes the last one and says
-// nothing: a machine of a for_each would be missing unseen.
-func (l *loader) repeatedKeys(file *hcl.File) {
-	body, ok := file.Body.(*hclsyntax.Body)
-	if !ok {
-		return
-	}
-	hclsyntax.VisitAll(body, func(node hclsyntax.Node) hcl.Diagnostics {
-		object, ok := node.(*hclsyntax.ObjectConsExpr)
-		if !ok {
-			return nil
-		}
-		lines := map[string]int{}
-		for _, item := range object.Items {
-			key, diags := item.KeyExpr.Value(nil) // of those that are written out
-			if diags.HasErrors() || key.IsNull() || !key.IsKnown() {
-				continue
-			}
-			name := fmt.Sprintf("%#v", key)
-			if at, twice := lines[name]; twice {
-				l.report(item.KeyExpr.Range().Ptr(), "Duplicate key", "This map has the key %s already (line %d): give each one a key of its own.",
-					item.KeyExpr.Range().SliceBytes(file.Bytes), at)
-				continue
-			}
-			lines[name] = item.KeyExpr.Range().Start.Line
-		}
-		return nil
-	})
 }

@@ -32,6 +32,7 @@ func TestFilesOfAnotherKind(t *testing.T) {
 		{"program", "\x7fELF\x02\x01\x00\x00", "program has the control character U+007F in line 1"},
 		{"garbage.hcl", "cluster \"c\" {}\n\xde\xad\xbe\xef", "garbage.hcl has bytes in line 2 that are no UTF-8"},
 		{"escape.hcl", "cluster \"\x1b[2J\" {}", "escape.hcl has the control character U+001B in line 1"},
+		{"deep.hcl", "cluster \"c\" { version = " + strings.Repeat("[", 1<<19), "deep.hcl opens more than 1000 brackets up to line 1 that it does not close"},
 		{"huge.hcl", valid + strings.Repeat("#\n", maxFile/2), "huge.hcl cannot be read: it is larger than 1048576 bytes."},
 	} {
 		t.Run(c.name, func(t *testing.T) {

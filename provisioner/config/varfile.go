@@ -30,7 +30,10 @@ func (l *loader) varFile(parser *hclparse.Parser, path string) {
 		l.unsure = true
 		return
 	}
-	l.repeatedKeys(file)
+	if !l.literals(file) {
+		l.unsure = true
+		return
+	}
 	attributes, diags := file.Body.JustAttributes()
 	l.diags = append(l.diags, diags...)
 	l.unsure = l.unsure || diags.HasErrors()
