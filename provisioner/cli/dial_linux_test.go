@@ -13,6 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// terminals stay open: a prompt that was given up still reads from its own, and
+// sets that back in the end, whatever has its number by then.
+var terminals []*os.File
+
 // terminal opens a pseudo-terminal: what a person has, and the person's end.
 func terminal(t *testing.T) (tty, person *os.File) {
 	t.Helper()
@@ -20,7 +24,6 @@ func terminal(t *testing.T) (tty, person *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { person.Close() })
 	number, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0)
@@ -32,7 +35,7 @@ func terminal(t *testing.T) (tty, person *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { tty.Close() })
+	terminals = append(terminals, tty, person)
 	return tty, person
 }
 
