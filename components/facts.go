@@ -47,7 +47,6 @@ type Facts struct {
 	Units        map[string]UnitFact // by name, ours only
 	Sysctls      map[string]string   // by dotted name, of those asked for
 	Certificates map[string]CertFact // by leaf name, from the agent, where there is one
-	Journaled    map[Touch]bool
 	Generation   uint64 // the highest lock generation the machine has seen
 }
 

@@ -105,7 +105,6 @@ awk '/^  "problems": \[$/ {on = 1; next} /^  \]/ {on = 0} on {sub(/^ */, ""); su
 [ -d /etc/provision/pki ] && [ -n "$agent_found" ] && echo "certificates $("$agent_found" certificates list --dir /etc/provision/pki 2>/dev/null | tr -d '\n')"
 [ -f /var/lib/provision/lock/generation ] && echo "generation $(first /var/lib/provision/lock/generation)"
 set +f
-for f in /var/lib/provision/journal/*.json; do [ -f "$f" ] && echo "journal $(tr -d '\n' <"$f" | base64 | tr -d '\n')"; done
 
 # Neighbours.
 # Whose a port is matters until it is ours.

@@ -3,7 +3,6 @@ package facts
 import (
 	"bufio"
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"provision/components"
-	"provision/components/journal"
 )
 
 // maxRecords bounds what a machine can make us keep; a big one has a few hundred.
@@ -29,7 +27,6 @@ func parse(out []byte) (components.Facts, time.Time, error) {
 		Units:        map[string]components.UnitFact{},
 		Sysctls:      map[string]string{},
 		Certificates: map[string]components.CertFact{},
-		Journaled:    map[components.Touch]bool{},
 	}}
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	lines.Buffer(nil, 4<<20)
@@ -40,7 +37,6 @@ func parse(out []byte) (components.Facts, time.Time, error) {
 		}
 		word, rest, _ := strings.Cut(lines.Text(), " ")
 		if word == "end" {
-			p.finish()
 			return p.facts, p.now, nil
 		}
 		read, ok := records[word]
@@ -65,15 +61,8 @@ func shorten(s string) string {
 }
 
 type parser struct {
-	facts    components.Facts
-	now      time.Time
-	journals []journal.File
-}
-
-func (p *parser) finish() {
-	for _, entry := range journal.Merge(p.journals) {
-		p.facts.Journaled[components.Touch{Kind: components.Kind(entry.Kind), Name: entry.Name}] = true
-	}
+	facts components.Facts
+	now   time.Time
 }
 
 // records says how each record is read.
@@ -131,15 +120,6 @@ var records = map[string]func(p *parser, rest string) error{
 			return nil // an agent that cannot say is an agent without certificates
 		}
 		return json.Unmarshal([]byte(rest), &p.facts.Certificates)
-	},
-	"journal": func(p *parser, rest string) error {
-		data, err := base64.StdEncoding.DecodeString(rest)
-		if err != nil {
-			return err
-		}
-		file, err := journal.Decode(data)
-		p.journals = append(p.journals, file)
-		return err
 	},
 }
 

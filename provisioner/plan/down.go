@@ -53,7 +53,7 @@ func Down(c components.Cluster, found Facts, told func(machine string, report re
 
 // touched says that something of ours is on the machine.
 func touched(f components.Facts) bool {
-	if len(f.Units) > 0 || len(f.Bundles) > 0 || len(f.Agents) > 0 || len(f.Journaled) > 0 || len(f.Traces) > 0 {
+	if len(f.Units) > 0 || len(f.Bundles) > 0 || len(f.Agents) > 0 || len(f.Traces) > 0 {
 		return true
 	}
 	for name := range f.Files {
