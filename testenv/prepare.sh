@@ -4,7 +4,7 @@
 set -eu
 
 # command:package, in pairs, as Debian calls them
-needs="mmdebstrap:mmdebstrap systemd-nspawn:systemd-container ip:iproute2 ssh:openssh-client modprobe:kmod"
+needs="mmdebstrap:mmdebstrap systemd-nspawn:systemd-container ip:iproute2 ssh:openssh-client modprobe:kmod nft:nftables iptables-nft:iptables"
 
 missing=
 for need in $needs; do

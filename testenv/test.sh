@@ -65,6 +65,6 @@ step lab tests
 # These make namespaces of their own, and need the control groups that entering one hides.
 go test -tags lab -count=1 -p 1 -timeout 40m -v ./components/... |
   grep -v -e '^=== RUN' -e '\[no test files\]'
-ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 40m -v ./testenv/... ./overlay/... ./provisioner/e2e/... |
+ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 40m -v ./testenv/... ./overlay/... ./provisioner/facts ./provisioner/e2e/... |
   grep -v -e '^=== RUN' -e '\[no test files\]'
 step "done"
