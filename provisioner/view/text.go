@@ -2,8 +2,12 @@ package view
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 )
 
 // Clean makes one harmless line of a machine's word, for whoever puts it into a
@@ -50,5 +54,30 @@ func (t *text) show(line []byte) error {
 	whole := strings.TrimSuffix(string(line), "\n")
 	indent := len(whole) - len(strings.TrimLeft(whole, " \t"))
 	_, err := io.WriteString(t.to, whole[:indent]+clean(whole)+"\n")
+	return err
+}
+
+// writeJSON prints a value. encoding/json escapes the control characters of
+// ASCII; the others, on which terminals act as well, are escaped here: outside
+// of strings JSON has none.
+func writeJSON(to io.Writer, value any, indent string) error {
+	var plain bytes.Buffer
+	encoder := json.NewEncoder(&plain)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	var escaped strings.Builder
+	for _, r := range plain.String() {
+		if r == '\n' || unicode.IsPrint(r) {
+			escaped.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&escaped, `\u%04x`, unit)
+		}
+	}
+	_, err := io.WriteString(to, escaped.String())
 	return err
 }

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -30,5 +31,20 @@ func TestALineWithoutEndIsShownInParts(t *testing.T) {
 	}
 	if held := 100*10<<10 - strings.Count(out.String(), "x"); held >= maxLine {
 		t.Errorf("%d bytes are held back", held)
+	}
+}
+
+func TestJSONHoldsNoControlCharacters(t *testing.T) {
+	said := "red \u009b31m, \x7f, back \u202e, tag \U000e0041, \x1b[2J, größer 😀\n"
+	var out bytes.Buffer
+	if err := writeJSON(&out, map[string]string{"error": said}, "  "); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.ContainsFunc(got, func(r rune) bool { return r != '\n' && clean(string(r)) == "?" && r != '?' }) || !strings.Contains(got, "größer 😀") {
+		t.Errorf("%q", got)
+	}
+	var back map[string]string
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back["error"] != said {
+		t.Errorf("read back as %q, %v", back["error"], err)
 	}
 }

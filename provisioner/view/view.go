@@ -8,7 +8,6 @@
 package view
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -120,19 +119,14 @@ func (p *Printer) Say(word string, err error) {
 func (p *Printer) Document(value any) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	encoder := json.NewEncoder(p.out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+	return writeJSON(p.out, value, "  ")
 }
 
 // line prints one JSON line to standard output.
 func (p *Printer) line(value any) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	encoder := json.NewEncoder(p.out)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(value)
+	return writeJSON(p.out, value, "")
 }
 
 // Table prints rows below a header, in columns.
