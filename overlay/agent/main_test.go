@@ -63,6 +63,10 @@ func command(name string, args []string) error {
 		return send(args[0])
 	case "stream":
 		return stream(args[0], args[1])
+	case "handmade":
+		return handmade(args[0], args[1])
+	case "trips":
+		return trips(args[0], args[1])
 	case "flood":
 		return flood(args[0], args[1])
 	case "gap":
