@@ -26,6 +26,7 @@ import (
 	"provision/components/agent/probe"
 	"provision/components/agent/remove"
 	"provision/components/agent/sftp"
+	"provision/components/agent/sniff"
 	"provision/components/agent/unpack"
 	overlay "provision/overlay/agent"
 	"provision/overlay/userspace"
@@ -86,6 +87,7 @@ func newCommand() *cobra.Command {
 		probe.NewCommand(),
 		remove.NewCommand(),
 		sftp.NewCommand(),
+		sniff.NewCommand(),
 		unpack.NewCommand(),
 		unpack.NewImportCommand(),
 		userspace.NewCommand(),

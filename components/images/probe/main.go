@@ -23,6 +23,7 @@ var commands = map[string]command{
 	"cat":      cat,
 	"dns":      lookUp,
 	"env":      env,
+	"exchange": exchange,
 	"get":      get,
 	"ls":       ls,
 	"refuse":   refuse,

@@ -112,6 +112,46 @@ func TestUDPEcho(t *testing.T) {
 	}
 }
 
+func TestExchange(t *testing.T) {
+	var draining atomic.Bool
+	server := httptest.NewServer(handler(&draining))
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	const marker = "--marker tell-me-again "
+	if _, err := run(exchange, marker+"--timeout 300ms --to "+address); err == nil || !strings.Contains(err.Error(), address+": udp: 0 of 4 datagrams came back") {
+		t.Errorf("without UDP: %v", err)
+	}
+	conn, err := net.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var seen atomic.Int64
+	go func() {
+		buffer := make([]byte, 2000)
+		for {
+			n, from, err := conn.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			if strings.HasPrefix(string(buffer[:n]), "tell-me-againtell-me-again") && seen.Add(1) != 2 { // one is lost
+				conn.WriteTo(buffer[:n], from)
+			}
+		}
+	}()
+	if got, err := run(exchange, marker+"--to "+address+","+address); err != nil || got != "2 servers\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if n := seen.Load(); n < 2*datagrams+1 {
+		t.Errorf("%d datagrams were sent, one of them was lost", n)
+	}
+	for _, args := range []string{"--to " + address, marker, "--marker short --to " + address} {
+		if _, err := run(exchange, args); !errors.Is(err, errUsage) {
+			t.Errorf("exchange %s: %v is not misuse", args, err)
+		}
+	}
+}
+
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "note")

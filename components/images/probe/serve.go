@@ -17,8 +17,10 @@ import (
 	"time"
 )
 
-// maxEcho bounds /echo-size, in bytes.
-const maxEcho = 1 << 30
+const (
+	maxEcho = 1 << 30  // bytes of /echo-size
+	maxBody = 64 << 10 // bytes that /echo takes and gives back
+)
 
 // greeting is what GET / answers.
 type greeting struct {
@@ -28,7 +30,8 @@ type greeting struct {
 }
 
 // serve answers HTTP until SIGTERM, and after it for as long as --drain says,
-// with /healthz failing, so that a Service has time to look elsewhere.
+// with /healthz failing, so that a Service has time to look elsewhere. On the
+// UDP port of the same number every datagram comes back.
 func serve(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	port := flags.Int("port", 8080, "TCP port")
@@ -42,6 +45,13 @@ func serve(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer listener.Close()
+	datagrams, err := net.ListenPacket("udp", listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer datagrams.Close()
+	go echo(ctx, datagrams)
 	fmt.Fprintf(out, "serving on %s\n", listener.Addr())
 
 	var draining atomic.Bool
@@ -75,7 +85,19 @@ func handler(draining *atomic.Bool) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /echo-size", echoSize)
+	mux.HandleFunc("POST /echo", echoBody)
 	return mux
+}
+
+// echoBody answers with what it was sent.
+func echoBody(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, fmt.Sprintf("a body of at most %d bytes", maxBody), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Write(body)
 }
 
 // echoSize answers with as many bytes as ?bytes= says: large answers find MTU
