@@ -268,7 +268,8 @@ func sniff(link, duration string) error {
 		return err
 	}
 	all := int(binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL)))
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, all)
+	// Protocol 0: a socket hears every link until it is bound to one.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return err
 	}
@@ -293,7 +294,9 @@ func sniff(link, duration string) error {
 		}
 		total++
 		if (buf[12] == 10 && buf[13] == 244) || (buf[16] == 10 && buf[17] == 244) {
-			clear++
+			if clear++; clear <= 3 {
+				fmt.Fprintf(os.Stderr, "in clear: % x\n", buf[:min(n, 40)])
+			}
 		}
 	}
 	fmt.Println(strconv.Itoa(clear), strconv.Itoa(total))
