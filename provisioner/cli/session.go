@@ -162,17 +162,17 @@ func (s *session) machine(name string) (*ssh.Client, error) {
 	return nil, fmt.Errorf("%s: no machine of that name in %s", name, s.file.Path)
 }
 
-// look gathers the facts of every machine that answers, and of the cluster. A
-// machine that does not is left out from then on: see session.unreach. The error
-// is ctx's.
-func (s *session) look(ctx context.Context) (plan.Facts, error) {
+// look gathers the facts of every machine that answers, and of the cluster; those
+// named are passed over. A machine that does not answer is left out from then on:
+// see session.unreach. The error is ctx's.
+func (s *session) look(ctx context.Context, without ...string) (plan.Facts, error) {
 	ask := plan.Questions(s.cluster)
 	found := plan.Facts{Machines: map[string]components.Facts{}}
 	lost := map[string]error{}
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	for name, client := range s.clients {
-		if s.unreach[name] != nil {
+		if s.unreach[name] != nil || slices.Contains(without, name) {
 			continue
 		}
 		all.Go(func() {
@@ -195,13 +195,10 @@ func (s *session) look(ctx context.Context) (plan.Facts, error) {
 	return found, nil
 }
 
-// lookAgain looks in the middle of a run: without the machines that failed, and
-// only while every master answers.
+// lookAgain looks in the middle of a run: without the machines that failed, of
+// which the run's own error says why, and only while every master answers.
 func (s *session) lookAgain(ctx context.Context, failed []string) (plan.Facts, error) {
-	found, err := s.look(ctx)
-	for _, name := range failed {
-		delete(found.Machines, name)
-	}
+	found, err := s.look(ctx, failed...)
 	return found, errors.Join(err, s.lostMasters())
 }
 

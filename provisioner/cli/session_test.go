@@ -97,6 +97,19 @@ func TestAWorkerThatFallsSilentIsLeftOut(t *testing.T) {
 	}
 }
 
+// A worker whose connection is lost in a run is named by the run's own error, and not once more.
+func TestAWorkerThatFailedIsNamedOnce(t *testing.T) {
+	servers := map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}
+	s := connected(t, file(t, servers))
+	servers["w1"].Drop()
+	if _, err := s.lookAgain(soon(t), []string{"w1"}); err != nil {
+		t.Error(err)
+	}
+	if err := s.leftOut(); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+}
+
 func TestALookAfterAFailureLeavesTheMachineOut(t *testing.T) {
 	s := connected(t, file(t, map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}))
 	found, err := s.lookAgain(soon(t), []string{"w1"})

@@ -285,8 +285,18 @@ func (l *Lock) Release() error {
 	return errors.Join(errs...)
 }
 
+// ended is an error of a connection that is no more.
+type ended interface {
+	error
+	ConnectionEnded()
+}
+
 func (l *Lock) giveBack(ctx context.Context, on components.Machine, generation uint64) error {
-	if _, err := l.agent(ctx, on, "release", "--generation", strconv.FormatUint(generation, 10)); err != nil {
+	_, err := l.agent(ctx, on, "release", "--generation", strconv.FormatUint(generation, 10))
+	if _, lost := errors.AsType[ended](err); lost {
+		return nil // the run's own error says so, and the lease runs out
+	}
+	if err != nil {
 		return fmt.Errorf("unlock: %w", err)
 	}
 	return nil

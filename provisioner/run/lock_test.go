@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -159,5 +160,32 @@ func TestABrokenLockIsSaidInWords(t *testing.T) {
 	const want = "lock: a later run (generation 2, ours is 1) has changed this machine, or 'provision unlock' broke this one's lock"
 	if err := lock.enter(t.Context(), w1); err == nil || err.Error() != want {
 		t.Errorf("error %v", err)
+	}
+}
+
+// cut is the error of a connection that ended.
+type cut struct{ error }
+
+func (cut) ConnectionEnded() {}
+
+func TestALostConnectionIsNotLamentedByTheUnlock(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"lost", fmt.Errorf("m1: %w", cut{errors.New("the connection was lost")}), ""},
+		{"other", errors.New("no space left"), "unlock: "},
+	} {
+		m1 := newBox("m1")
+		lock, err := Acquire(t.Context(), site(m1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m1.after = func(string) error { return test.err }
+		err = lock.Release()
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %v", test.name, err)
+		}
 	}
 }

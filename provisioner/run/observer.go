@@ -19,8 +19,10 @@ const (
 	ActionStart  Kind = "action-start"
 	ActionDone   Kind = "action-done"
 	ActionFailed Kind = "action-failed"
-	StageDone    Kind = "stage-done"
-	PhaseDone    Kind = "phase-done"
+	// ActionStopped is an action that the interrupt ended in its middle, as it may: the next run goes on there.
+	ActionStopped Kind = "action-stopped"
+	StageDone     Kind = "stage-done"
+	PhaseDone     Kind = "phase-done"
 )
 
 // Event is one thing that happened. Fields that do not apply are empty.

@@ -3,7 +3,9 @@ package run
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,8 +25,8 @@ func leased(until time.Duration) (*box, Env) {
 func TestALeaseThatNobodyRenewsIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, env := leased(40 * time.Second)
-		var said notices
-		env.Observer = &said
+		var told notices
+		env.Observer = &told
 		began := time.Now()
 		lock, err := Acquire(t.Context(), env)
 		if err != nil {
@@ -34,7 +36,7 @@ func TestALeaseThatNobodyRenewsIsWaitedFor(t *testing.T) {
 		if took := time.Since(began); took < 39*time.Second || took > 42*time.Second || lock.generation != 4 {
 			t.Errorf("after %s, with generation %d", took, lock.generation)
 		}
-		if len(said) != 1 || !strings.Contains(said[0], "m1: the cluster is being changed by anna@laptop (up); waiting, 40s at most") {
+		if said := told.said; len(said) != 1 || !strings.Contains(said[0], "m1: the cluster is being changed by anna@laptop (up); waiting, 40s at most") {
 			t.Errorf("said %q", said)
 		}
 	})
@@ -128,14 +130,15 @@ func TestAnUploadEndsAtOnceAndIsNoFailure(t *testing.T) {
 	env := site(m1)
 	env.Grace = time.Minute
 	env.Replan = same(p)
-	var said notices
-	env.Observer = &said
+	var told notices
+	env.Observer = &told
 	began := time.Now()
 	err := Apply(ctx, p, env)
 	if err == nil || err.Error() != "stopped in x: interrupted" || time.Since(began) > 3*time.Second {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "once more ends at once") {
+	said := slices.Sorted(slices.Values(told.said))
+	if len(said) != 2 || !strings.Contains(said[0], "once more ends at once") || said[1] != "m1: upload stopped" {
 		t.Errorf("said %q", said)
 	}
 	if m1.lease != nil {
@@ -143,11 +146,24 @@ func TestAnUploadEndsAtOnceAndIsNoFailure(t *testing.T) {
 	}
 }
 
-// notices collects the sentences that a run says.
-type notices []string
+// notices collects the sentences that a run says, and what it says has not ended well.
+type notices struct {
+	mu   sync.Mutex
+	said []string
+}
 
 func (n *notices) Observe(e Event) {
-	if e.Kind == Notice {
-		*n = append(*n, e.Machine+": "+e.Action)
+	text := e.Machine + ": " + e.Action
+	switch e.Kind {
+	default:
+		return
+	case Notice:
+	case ActionStopped:
+		text += " stopped"
+	case ActionFailed:
+		text += " failed"
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.said = append(n.said, text)
 }

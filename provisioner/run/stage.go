@@ -76,9 +76,9 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 		}
 		if err := action.Apply(ctx, on, r.env.Site); err != nil {
 			if ctx == r.soft && r.soft.Err() != nil {
-				event.Kind, event.Err = ActionFailed, context.Cause(r.soft)
+				event.Kind = ActionStopped
 				r.tell(event)
-				return nil // it did not fail: see above
+				return nil // the phase says so too: see above
 			}
 			if cause := context.Cause(r.hard); cause != nil && errors.Is(err, context.Canceled) {
 				err = cause

@@ -84,6 +84,9 @@ func (e *LostError) Error() string {
 }
 func (e *LostError) Unwrap() error { return e.cause }
 
+// ConnectionEnded tells this error from others without their type.
+func (e *LostError) ConnectionEnded() {}
+
 // SudoError is a user who may not become root.
 type SudoError struct {
 	User string

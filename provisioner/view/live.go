@@ -118,6 +118,9 @@ func (l *live) observe(e run.Event) {
 		m := l.of(e.Machine)
 		m.since, m.failed = time.Time{}, true
 		stays = l.columns.line(l.style, e)
+	case run.ActionStopped:
+		l.of(e.Machine).since = time.Time{}
+		stays = l.columns.line(l.style, e)
 	}
 	if stays != "" {
 		l.draw(stays)

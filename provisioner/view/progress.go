@@ -123,6 +123,8 @@ func (c columns) line(s style, e run.Event) string {
 		return head + s.dim(took(e.Took))
 	case run.ActionFailed:
 		return head + s.red("failed") + ": " + reason(e.Err)
+	case run.ActionStopped:
+		return head + s.yellow("stopped")
 	}
 	return ""
 }

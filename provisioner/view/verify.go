@@ -51,8 +51,8 @@ func paintOutcome(s style, o verify.Outcome) string {
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
-// Verified sums the results up: one row for each check, and every failure by
-// name. With --json everything was said by Check.
+// Verified sums the results up: one row for each check, every failure by name,
+// and what no check stands for. With --json everything was said by Check.
 func (p *Printer) Verified(results []verify.Result) error {
 	if p.json {
 		return nil
@@ -106,6 +106,6 @@ func (p *Printer) Verified(results []verify.Result) error {
 	for _, r := range failures {
 		text += fmt.Sprintf("%s %s, %s: %s\n", p.outStyle.red("failed:"), r.Check, clean(r.Subject), clean(r.Detail))
 	}
-	_, err := fmt.Fprint(p.out, text)
+	_, err := fmt.Fprint(p.out, text+"\nnote: "+verify.Limit+"\n")
 	return err
 }

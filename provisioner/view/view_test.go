@@ -105,6 +105,8 @@ func happen(o run.Observer) {
 	at(time.Second, run.Event{Kind: run.ActionFailed, Machine: "w1", Component: "base", Action: modules, Took: 1250 * time.Millisecond,
 		Err: errors.New("w1: write: no space\nleft \x1b]0;on device")})
 	at(1950*time.Millisecond, run.Event{Kind: run.ActionDone, Machine: "m1", Component: "bundle", Action: agent, Took: 2950 * time.Millisecond})
+	at(0, run.Event{Kind: run.ActionStart, Machine: "m2", Component: "bundle", Action: agent})
+	at(0, run.Event{Kind: run.ActionStopped, Machine: "m2", Component: "bundle", Action: agent})
 	at(0, run.Event{Kind: run.StageDone, Phase: "prepare", Stage: "prepare", Took: 3200 * time.Millisecond})
 	at(0, run.Event{Kind: run.PhaseDone, Phase: "prepare", Took: 3200 * time.Millisecond})
 }
