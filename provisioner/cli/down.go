@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -60,6 +61,9 @@ func (a *app) down(ctx context.Context, path string, yes bool) error {
 	told := &reports{all: map[string]removal.Report{}}
 	p := plan.Down(s.cluster, found, told.told)
 	printer := a.printer()
+	if s.reached() == 0 {
+		return fmt.Errorf("%w\nno machine answers: nothing was done, and what is on them is not known", s.silent())
+	}
 	if p.Empty() {
 		return errors.Join(printer.NothingThere(s.reached()), s.leftOut())
 	}

@@ -66,7 +66,7 @@ func TestLogsOfAMachine(t *testing.T) {
 	}{
 		"w1 kubelet":         {exitDone, "all is well"},
 		"w1 --since 10m":     {exitDone, "all is well"},
-		"w2":                 {exitMisuse, "w2: no machine of that name in " + path + "; did you mean"},
+		"w2":                 {exitMisuse, "w2: no machine of that name in " + path + "; there are m1, w1"},
 		"w1 etcd":            {exitMisuse, "no component of that name runs on a worker"},
 		"w1 kubelet and all": {exitMisuse, "at most one component"},
 	} {

@@ -59,7 +59,8 @@ func (a *app) afterDash(cmd *cobra.Command, before int) *cobra.Command {
 			at = len(args)
 		}
 		if at != before {
-			return misuse{fmt.Errorf("wants %d word(s) before --: provision %s", before, cmd.Use)}
+			takes := []string{"", "the cluster file", "the cluster file and a machine's name"}[before]
+			return misuse{fmt.Errorf("%s takes %s, and what is to be run after --: provision %s", cmd.Name(), takes, cmd.Use)}
 		}
 		return nil
 	}

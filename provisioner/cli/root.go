@@ -45,7 +45,8 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 }
 
 func (a *app) root() *cobra.Command {
-	root := &cobra.Command{
+	var root *cobra.Command
+	root = &cobra.Command{
 		Use:   "provision",
 		Short: "Turn machines that answer SSH into a Kubernetes cluster, and keep it right",
 		Long: `provision turns bare machines into a real, verified Kubernetes cluster.
@@ -68,7 +69,7 @@ Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return misuse{fmt.Errorf("there is no command %q", args[0])}
+				return unknown(root, args[0])
 			}
 			return nil
 		},
@@ -80,6 +81,7 @@ Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
 	root.PersistentFlags().StringVar(&a.bundles, "bundles", "", "folder to look for bundles in (default: $PROVISION_BUNDLES, else dist/ beside the program or its folder, or in this one)")
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(helpCommand(root))
 	for _, command := range []*cobra.Command{
 		a.initCommand(), a.validateCommand(), a.planCommand(), a.upCommand(), a.statusCommand(),
 		a.kubeconfigCommand(), a.kubectlCommand(), a.sshCommand(), a.logsCommand(), a.verifyCommand(), a.overlayCommand(), a.downCommand(), a.unlockCommand(), a.completionCommand(), a.versionCommand(),
@@ -87,6 +89,50 @@ Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse,
 		root.AddCommand(command)
 	}
 	return root
+}
+
+// unknown is the error for a command that is not there.
+func unknown(root *cobra.Command, name string) error {
+	var names []string
+	for _, command := range root.Commands() {
+		names = append(names, command.Name())
+	}
+	text := fmt.Sprintf("there is no command %q", name)
+	if close := closest(name, names); close != "" {
+		text += "; did you mean " + close + "?"
+	}
+	return misuse{errors.New(text)}
+}
+
+// helpCommand is cobra's, but that it knows misuse.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		Long: `Print what a command does and which flags it takes.
+
+    provision help up`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return misuse{errors.New("help takes one command at most: provision help up")}
+			}
+			command, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknown(root, args[0])
+			}
+			command.InitDefaultHelpFlag()
+			return command.Help()
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []cobra.Completion
+			for _, command := range root.Commands() {
+				if len(args) == 0 && command.IsAvailableCommand() {
+					names = append(names, cobra.CompletionWithDesc(command.Name(), command.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 // withFile makes a command take the cluster file as its first argument.

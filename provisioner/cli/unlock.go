@@ -63,6 +63,9 @@ func (a *app) unlock(ctx context.Context, path string, yes bool) error {
 			rows = append(rows, []string{m.Name, holder.Owner, holder.Reason, holder.Left.Round(time.Second).String()})
 		}
 	}
+	if lost := s.lostMasters(); len(holders) == 0 && lost != nil {
+		return fmt.Errorf("%w\nwho holds the lock is for the masters to say", lost)
+	}
 	if len(holders) == 0 {
 		_, err := fmt.Fprintln(a.stdout, "nobody holds the lock")
 		return errors.Join(err, s.leftOut())

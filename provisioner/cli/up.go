@@ -119,6 +119,17 @@ func (s *session) strangers() error {
 	return errors.Join(errs...)
 }
 
+// silent says which machines do not answer, and why.
+func (s *session) silent() error {
+	var errs []error
+	for _, m := range s.cluster.Machines {
+		if err, lost := s.unreach[m.Name]; lost {
+			errs = append(errs, fmt.Errorf("%s: %w", m.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // leftOut says which workers could not be reached: the rest is done all the
 // same, and the command fails in the end.
 func (s *session) leftOut() error {
