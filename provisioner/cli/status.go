@@ -13,6 +13,7 @@ import (
 
 	"provision/components"
 	"provision/provisioner/plan"
+	"provision/provisioner/verify"
 	"provision/provisioner/view"
 )
 
@@ -82,7 +83,7 @@ func (a *app) status(ctx context.Context, path string) error {
 	}
 	if a.json {
 		err = a.printer().Document(map[string]any{"cluster": s.cluster.Name, "version": more.version, "api": found.Cluster.Reachable,
-			"addons": slices.Sorted(maps.Keys(found.Cluster.Applied)), "machines": rows, "warnings": append([]string{}, warned...)})
+			"addons": slices.Sorted(maps.Keys(found.Cluster.Applied)), "machines": rows, "warnings": append([]string{}, warned...), "notes": []string{verify.Limit}})
 	} else {
 		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "OVERLAY", "CERTIFICATES UNTIL", "STATE"}, cells)
 		if !found.Cluster.Reachable {
@@ -94,6 +95,7 @@ func (a *app) status(ctx context.Context, path string) error {
 		for _, warning := range warned {
 			a.printer().Say("warning: ", errors.New(warning))
 		}
+		a.printer().Say("note: ", errors.New(verify.Limit))
 	}
 	if err == nil && !healthy {
 		return status(exitFailed)

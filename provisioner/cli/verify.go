@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"provision/components/wire"
 	"provision/provisioner/kube"
+	"provision/provisioner/mesh"
 	"provision/provisioner/verify"
 )
 
@@ -30,6 +33,11 @@ is taken away again, and asked to reach the others in every way that pods and ma
 do: pod to pod on every pair, Services from every node, from the same machine and from
 the pod itself, NodePorts, DNS, the world outside: the server that the file names in
 verify { outside = ... }, or else the machine's own resolvers, where they answer it.
+
+Encryption is looked at, not believed: while pods on each pair of machines send each other
+a random text over TCP and UDP, every machine watches its own links for that text. And each
+pair's largest packet that arrives, which the machines measure all the time, is compared
+with what pods send; where it is smaller, the check says which MTU to set.
 
 With --failover worker a worker's power is cut instead, without goodbye, while a client
 keeps asking a Service whose pods run there too, and it is measured how long it takes
@@ -167,6 +175,7 @@ func (s *session) verifyOptions(ctx context.Context, client *kube.Client) (verif
 		Image:    image,
 		Domain:   s.cluster.Network.Domain,
 		Outside:  s.file.Cluster.Verify.Outside,
+		Port:     s.cluster.Overlay.Port,
 		Machines: s.verifyMachines(),
 	}, err
 }
@@ -177,6 +186,10 @@ func (s *session) verifyMachines() []verify.Machine {
 		machine := verify.Machine{Name: m.Name, Role: m.Role, Address: m.Address}
 		if client, ok := s.clients[m.Name]; ok {
 			machine.Dial, machine.ReadFile = client.DialContext, client.ReadFile
+			machine.Overlay = func(ctx context.Context) mesh.Seen { return seeOverlay(ctx, client) }
+			machine.Sniff = func(ctx context.Context, request wire.Request, ready func(), hold io.Reader) (wire.Report, error) {
+				return sniff(ctx, client, request, ready, hold)
+			}
 		}
 		machines = append(machines, machine)
 	}

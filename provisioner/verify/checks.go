@@ -31,6 +31,8 @@ var Checks = []Check{
 	{"hairpin", "A pod reaches itself through its Service.", (*stage).hairpin},
 	{"node port", "Each machine's NodePort leads to a pod on another one.", (*stage).nodePorts},
 	{"dns", "A pod on each machine looks a Service up by name.", (*stage).dns},
+	{"path mtu", "Packets as large as pods send them arrive, on each pair of machines.", (*stage).pathMTU},
+	{"encryption", "Nothing that pods send each other is in clear on any machine's links.", (*stage).encryption},
 	{"dns outside", "A pod on each machine looks up what only somebody outside knows.", (*stage).dnsOutside},
 	{"outside", "A pod on each machine reaches a server outside.", (*stage).outside},
 }

@@ -60,7 +60,8 @@ func (o nodeObject) node() node {
 // pod is what is needed of a Pod.
 type pod struct {
 	name, node, address string
-	set                 string // its label app
+	addresses           []string // all of them, of each family one
+	set                 string   // its label app
 	ready               bool
 	why                 string // where it is not ready
 }
@@ -76,6 +77,7 @@ func readPods(ctx context.Context, cluster Cluster, namespace string) ([]pod, er
 			Spec   struct{ NodeName string }
 			Status struct {
 				Phase, PodIP      string
+				PodIPs            []struct{ IP string }
 				Conditions        []struct{ Type, Status, Reason, Message string }
 				ContainerStatuses []struct {
 					State struct {
@@ -94,6 +96,9 @@ func readPods(ctx context.Context, cluster Cluster, namespace string) ([]pod, er
 			continue
 		}
 		p := pod{name: item.Metadata.Name, node: item.Spec.NodeName, address: item.Status.PodIP, set: item.Metadata.Labels["app"], why: item.Status.Phase}
+		for _, a := range item.Status.PodIPs {
+			p.addresses = append(p.addresses, a.IP)
+		}
 		for _, c := range item.Status.Conditions {
 			switch {
 			case c.Type == "Ready":

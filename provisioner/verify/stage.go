@@ -42,6 +42,8 @@ type stage struct {
 	target    string            // machine of the pod behind Service one
 	mute      map[string]error  // machines in whose pods no command runs
 	ways      map[string]wayOut // by machine; empty where the file names whom to reach
+	paths     *measured
+	wire      *sniffed
 }
 
 // build sets the stage up. The stage it returns is to be removed, also where an
@@ -64,7 +66,9 @@ func build(ctx context.Context, cluster Cluster, options Options) (*stage, error
 	if err := s.wait(ctx); err != nil {
 		return s, err
 	}
+	s.paths = s.measure(ctx)
 	s.listen(ctx)
+	s.wire = s.sniff(ctx)
 	if err := s.pickTarget(ctx); err != nil {
 		return s, err
 	}

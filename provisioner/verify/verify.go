@@ -12,13 +12,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"provision/components"
+	"provision/components/wire"
+	"provision/provisioner/mesh"
 )
 
 // Bounds of one run. What is set up late (rules, a tunnel's first handshake) is
@@ -38,8 +42,8 @@ type Cluster interface {
 	Exec(ctx context.Context, namespace, pod string, argv []string) (stdout, stderr []byte, err error)
 }
 
-// Machine is a machine of the cluster, a way to connect from it and one to read
-// its files. Both are nil where it cannot be reached.
+// Machine is a machine of the cluster and what can be asked of it: functions,
+// which are nil where it cannot be reached.
 type Machine struct {
 	Name    string // its Node's name as well
 	Role    components.Role
@@ -47,12 +51,22 @@ type Machine struct {
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	// ReadFile returns a file of the machine.
 	ReadFile func(ctx context.Context, name string) ([]byte, error)
+	// Sniff looks at the machine's links until hold ends, calls ready once nothing
+	// is missed any more, and returns what it saw.
+	Sniff func(ctx context.Context, request wire.Request, ready func(), hold io.Reader) (wire.Report, error)
+	// Overlay returns what the overlay's agent last said.
+	Overlay func(ctx context.Context) mesh.Seen
 }
+
+// Limit is what nobody can verify, since it is not so.
+const Limit = "pod to pod is inside the tunnel; what a pod exchanges with another machine's own address (hostNetwork pods, kubelet, " +
+	"NodePorts) is outside of it, and encrypted only where the programs do that themselves"
 
 // Options say what to verify.
 type Options struct {
 	Image  string // reference of the probe's image
 	Domain string // the cluster's: "cluster.local"
+	Port   int    // the overlay's, UDP
 	// Outside is the "name:port" of an HTTP server that pods must reach. "": the
 	// resolvers of each machine that they answer, and no other.
 	Outside  string
@@ -120,14 +134,20 @@ func Run(ctx context.Context, cluster Cluster, options Options) (results []Resul
 	}()
 	var group errgroup.Group
 	group.SetLimit(atOnce)
+	var waiting sync.WaitGroup // for what goes on anyway: these take no turn from others
 	for i, s := range work {
-		group.Go(func() error {
+		run := func() {
 			results[i] = s.run(ctx)
 			reported <- results[i]
-			return nil
-		})
+		}
+		if s.patience > 0 {
+			waiting.Go(run)
+			continue
+		}
+		group.Go(func() error { run(); return nil })
 	}
 	group.Wait()
+	waiting.Wait()
 	close(reported)
 	<-told
 	return results, context.Cause(ctx)
@@ -137,6 +157,9 @@ func Run(ctx context.Context, cluster Cluster, options Options) (results []Resul
 type subject struct {
 	check string
 	name  string
+	// patience is for the one try of a check that waits for something under way;
+	// 0: several tries, of tryPatience each.
+	patience time.Duration
 	// try returns what there is to say, or what is wrong. It is called again
 	// after an error while there is time.
 	try func(ctx context.Context) (detail string, err error)
@@ -152,11 +175,15 @@ type errFinal struct{ error }
 
 func (s subject) run(ctx context.Context) Result {
 	begin := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, checkPatience)
+	all, each := checkPatience, tryPatience
+	if s.patience > 0 {
+		all, each = s.patience, s.patience
+	}
+	ctx, cancel := context.WithTimeout(ctx, all)
 	defer cancel()
 	result := Result{Check: s.check, Subject: s.name, Outcome: OK}
 	for tries := 1; ; tries++ {
-		once, done := context.WithTimeout(ctx, tryPatience)
+		once, done := context.WithTimeout(ctx, each)
 		detail, err := s.try(once)
 		done()
 		result.Seconds = time.Since(begin).Seconds()

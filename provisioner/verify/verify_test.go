@@ -48,7 +48,7 @@ func TestASoundClusterPasses(t *testing.T) {
 		for _, c := range Checks {
 			want[c.Name] = 3
 		}
-		want["pod to pod"], want["host to pod"] = 6, 6
+		want["pod to pod"], want["host to pod"], want["path mtu"] = 6, 6, 6
 		if diff := cmp.Diff(want, counts); diff != "" {
 			t.Error(diff)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -20,6 +21,8 @@ import (
 	"github.com/miekg/dns"
 
 	"provision/components"
+	"provision/components/wire"
+	"provision/provisioner/mesh"
 )
 
 // world is a cluster made of memory: namespaces hold what was applied to them,
@@ -41,6 +44,11 @@ type world struct {
 	resolvers map[string]int    // DNS servers, by address, and the code that they answer with
 	egress    func(node, server string) error
 	lingering time.Duration // how long pods stay after they were told to go
+
+	links   func(node string) (wire.Report, error) // what the look at a machine's links finds
+	tunnels func(node string) mesh.Seen            // what its overlay's agent says
+	sniffs  []wire.Request
+	told    []string // argv of each exchange, by the pod's node
 }
 
 type space struct {
@@ -61,12 +69,15 @@ func newWorld(machines ...string) *world {
 		files:     map[string]string{"/etc/resolv.conf": "nameserver 192.0.2.53\n"},
 		resolvers: map[string]int{"192.0.2.53": dns.RcodeSuccess},
 		egress:    func(_, _ string) error { return nil },
+		links: func(string) (wire.Report, error) {
+			return wire.Report{Links: []wire.Link{{Name: "eth0", Packets: 90, WireGuard: 40}, {Name: "eth1", Packets: 10}}}, nil
+		},
 	}
 }
 
 // options describe the world's machines: m… is a master, all others workers.
 func (w *world) options() Options {
-	o := Options{Image: "provision.internal/probe:1", Domain: "cluster.local"}
+	o := Options{Image: "provision.internal/probe:1", Domain: "cluster.local", Port: 51820}
 	for i, name := range w.machines {
 		role := components.Worker
 		if strings.HasPrefix(name, "m") {
@@ -76,6 +87,15 @@ func (w *world) options() Options {
 			Name: name, Role: role, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}),
 			Dial:     func(ctx context.Context, _, address string) (net.Conn, error) { return w.dial(ctx, name, address) },
 			ReadFile: func(_ context.Context, file string) ([]byte, error) { return w.readFile(name, file) },
+			Sniff: func(ctx context.Context, request wire.Request, ready func(), hold io.Reader) (wire.Report, error) {
+				return w.sniff(ctx, name, request, ready, hold)
+			},
+			Overlay: func(context.Context) mesh.Seen {
+				if w.tunnels != nil {
+					return w.tunnels(name)
+				}
+				return w.sound(name)
+			},
 		})
 	}
 	return o
@@ -230,7 +250,7 @@ func (p *fakePod) object() any {
 	return map[string]any{
 		"metadata": map[string]any{"name": p.name, "labels": map[string]string{"app": p.set}},
 		"spec":     map[string]any{"nodeName": p.node},
-		"status":   map[string]any{"phase": "Pending", "podIP": p.address, "conditions": []any{map[string]any{"type": "Ready", "status": status}}},
+		"status":   map[string]any{"phase": "Pending", "podIP": p.address, "podIPs": []any{map[string]any{"ip": p.address}}, "conditions": []any{map[string]any{"type": "Ready", "status": status}}},
 	}
 }
 
@@ -340,52 +360,6 @@ func (w *world) dialResolver(server string) (net.Conn, error) {
 		}
 	}()
 	return near, nil
-}
-
-// Exec is the probe, in a pod.
-func (w *world) Exec(_ context.Context, _, name string, argv []string) (stdout, stderr []byte, err error) {
-	w.mu.Lock()
-	from := w.find(name)
-	w.mu.Unlock()
-	fail := func(text string) ([]byte, []byte, error) {
-		return nil, []byte("probe: a warning\nprobe get: " + text + "\n"), errors.New("command terminated with exit code 1")
-	}
-	target := argv[len(argv)-1]
-	if err := w.broken("", from.node, "exec"); err != nil {
-		return nil, nil, err
-	}
-	switch {
-	case argv[1] == "env":
-		return nil, nil, nil
-	case argv[1] == "dns" && target == "kubernetes.default.svc.cluster.local":
-		return []byte("10.96.0.1\n"), nil, nil
-	case argv[1] == "dns" && target == "outside.example":
-		return []byte("192.0.2.1\n"), nil, nil
-	case argv[1] == "dns":
-		return fail("no such host")
-	case argv[1] == "resolver":
-		server := "cluster DNS"
-		if argv[len(argv)-2] == "--server" {
-			server = target
-		}
-		if err := w.egress(from.node, server); err != nil {
-			return fail(err.Error())
-		}
-		return []byte("udp: NOERROR, 13 records\ntcp: NOERROR, 13 records\n"), nil, nil
-	}
-	u, _ := url.Parse(target)
-	if u.Host == "outside.example:80" {
-		return fail("1 of 1 requests went wrong, the last: status 404 Not Found")
-	}
-	got, err := w.answer(from.node, from.address, u.Host)
-	if err != nil {
-		return fail(err.Error())
-	}
-	if u.Path == "/echo-size" {
-		return []byte("100000\n"), nil, nil
-	}
-	text, _ := json.Marshal(got)
-	return text, nil, nil
 }
 
 // left fails the test where something of ours is still in the world.
