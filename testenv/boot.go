@@ -14,28 +14,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootTime is how long a machine may take from power on to sshd.
-const bootTime = 90 * time.Second
+// bootTime is how long a machine may take from power on to sshd. An emulated one
+// takes half a minute on a quiet host.
+func (l *Lab) bootTime() time.Duration {
+	if l.Driver == qemu {
+		return 4 * time.Minute
+	}
+	return 90 * time.Second
+}
 
 // boot switches a machine on and returns when it lets the lab's key in: a new
 // network namespace, then its system. It must be called from the namespace that the cable
 // leads to.
-func (l *Lab) boot(ctx context.Context, sw netns.NsHandle, m Machine, login ssh.Signer) error {
+func (l *Lab) boot(ctx context.Context, sw netns.NsHandle, m Machine, login ssh.Signer, ahead time.Duration) error {
 	ns, err := newNetwork()
 	if err != nil {
 		return fmt.Errorf("%s: network namespace: %w", m.Name, err)
 	}
 	defer ns.Close() // not before nspawn opened it, and by then it has
-	if err := l.wire(sw, ns, m); err != nil {
-		return fmt.Errorf("%s: %w", m.Name, err)
-	}
 	console, err := os.OpenFile(l.console(m.Name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer console.Close()
-	cmd := &exec.Cmd{Args: l.nspawn(m, ns), Stdout: console, Stderr: console}
-	if err := start(l.group(m.Name), netns.None(), cmd); err != nil {
+	if l.Driver == qemu {
+		err = l.emulate(sw, ns, m, console, ahead)
+	} else if err = l.wire(sw, ns, m); err == nil {
+		err = start(l.group(m.Name), netns.None(), &exec.Cmd{Args: l.nspawn(m, ns), Stdout: console, Stderr: console})
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", m.Name, err)
 	}
 	return l.wait(ctx, m, login)
@@ -63,7 +70,7 @@ func (l *Lab) nspawn(m Machine, ns netns.NsHandle) []string {
 
 // wait returns when the machine's sshd lets the lab's key in.
 func (l *Lab) wait(ctx context.Context, m Machine, login ssh.Signer) error {
-	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	ctx, cancel := context.WithTimeout(ctx, l.bootTime())
 	defer cancel()
 	want, _, _, _, err := ssh.ParseAuthorizedKey([]byte(m.HostKey))
 	if err != nil {
@@ -82,7 +89,7 @@ func (l *Lab) wait(ctx context.Context, m Machine, login ssh.Signer) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: no login on %s within %s (%w); its console says: %s", m.Name, m.Address, bootTime, err, l.lastWords(m))
+			return fmt.Errorf("%s: no login on %s within %s (%w); its console says: %s", m.Name, m.Address, l.bootTime(), err, l.lastWords(m))
 		case <-time.After(50 * time.Millisecond):
 		}
 		if !l.running(m.Name) {

@@ -22,8 +22,12 @@ var (
 	imagePackages string
 	//go:embed image/docker
 	dockerPackages string
+	//go:embed image/kernel
+	kernelPackages string
 	//go:embed image/setup.sh
 	imageSetup string
+	//go:embed image/kernel.sh
+	kernelSetup string
 )
 
 // The release that machines run, and what its packages are checked against.
@@ -34,9 +38,16 @@ const (
 
 const buildingSuffix = ".building"
 
-// Flavors are the kinds of machines that there are images of: a name, and the
-// packages it has more than a bare machine.
-var flavors = map[string]string{"": "", "docker": dockerPackages}
+// kernelFlavor is what machines of the driver qemu boot.
+const kernelFlavor = "kernel"
+
+// Flavors are the kinds of machines that there are images of: what each has more
+// than a bare machine, in packages and in what is done to its root.
+var flavors = map[string]struct{ packages, setup string }{
+	"":           {},
+	"docker":     {packages: dockerPackages},
+	kernelFlavor: {packages: kernelPackages, setup: kernelSetup},
+}
 
 // excluded is left out of every package: nobody reads manuals on a test machine,
 // and each byte is copied once for each machine.
@@ -83,14 +94,15 @@ func Image(ctx context.Context, flavor string, log io.Writer) (string, error) {
 
 func checkFlavor(flavor string) error {
 	if _, ok := flavors[flavor]; !ok {
-		return fmt.Errorf("there is no flavor %q; there is docker", flavor)
+		return fmt.Errorf("there is no flavor %q; there are docker and kernel", flavor)
 	}
 	return nil
 }
 
 // imagePath names the image by all that it is made from.
 func imagePath(cache, flavor string) string {
-	recipe := slices.Concat(excluded, []string{suite, runtime.GOARCH, imagePackages + flavors[flavor], imageSetup})
+	f := flavors[flavor]
+	recipe := slices.Concat(excluded, []string{suite, runtime.GOARCH, imagePackages + f.packages, imageSetup + f.setup})
 	sum := sha256.Sum256([]byte(strings.Join(recipe, "\x00")))
 	return filepath.Join(cache, hex.EncodeToString(sum[:])[:16])
 }
@@ -134,11 +146,15 @@ func buildImage(ctx context.Context, image, flavor string) error {
 	if err := os.WriteFile(setup, []byte(imageSetup), 0o700); err != nil {
 		return err
 	}
+	more := filepath.Join(work, "more.sh")
+	if err := os.WriteFile(more, []byte(flavors[flavor].setup), 0o700); err != nil {
+		return err
+	}
 	root := filepath.Join(work, "root")
 	argv := []string{"mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
-		"--include=" + strings.Join(strings.Fields(imagePackages+flavors[flavor]), ","),
+		"--include=" + strings.Join(strings.Fields(imagePackages+flavors[flavor].packages), ","),
 		`--aptopt=Acquire::Retries "5";`,
-		"--customize-hook=sh '" + setup + `' "$1"`}
+		"--customize-hook=sh '" + setup + `' "$1"`, "--customize-hook=sh '" + more + `' "$1"`}
 	for _, pattern := range excluded {
 		argv = append(argv, "--dpkgopt=path-exclude="+pattern)
 	}

@@ -17,7 +17,8 @@ type Options struct {
 	User           bool      // the only login is "admin", with sudo that asks nothing
 	NoDefaultRoute bool      // machines know their own subnet, and no name server
 	Bastion        bool      // one machine more, and from the caller's namespace the only one that is reached
-	Flavor         string    // "": bare machines; "docker": with a docker engine and nft, as many have
+	Flavor         string    // "": bare machines; "docker": with a docker engine and nft, as many have; "kernel": what qemu boots
+	Driver         string    // what a machine is: "" or "nspawn", a container; "qemu", an emulated computer with a kernel of its own
 	Log            io.Writer // a line for each step; nil for none
 }
 
@@ -26,8 +27,9 @@ type Lab struct {
 	ID       string       `json:"id"`  // six hex digits, in the name of everything that the lab makes
 	Dir      string       `json:"dir"` // absolute
 	Subnet   netip.Prefix `json:"subnet"`
-	User     string       `json:"user"`     // the login: "root" or "admin"
-	Route    bool         `json:"route"`    // machines have a default route and a name server
+	User     string       `json:"user"`  // the login: "root" or "admin"
+	Route    bool         `json:"route"` // machines have a default route and a name server
+	Driver   string       `json:"driver,omitempty"`
 	Bastion  bool         `json:"bastion"`  // machines are reached through the one called bastion
 	Ready    bool         `json:"ready"`    // Up came to its end
 	Machines []Machine    `json:"machines"` // the bastion, then masters, then workers
@@ -56,6 +58,9 @@ func (o Options) Check() error {
 		return fmt.Errorf("a lab needs at least one machine")
 	case o.Masters > mostMasters || o.Workers > mostWorkers:
 		return fmt.Errorf("a lab has at most %d masters and %d workers", mostMasters, mostWorkers)
+	}
+	if err := checkDriver(o.Driver, o.Flavor); err != nil {
+		return err
 	}
 	return checkFlavor(o.Flavor)
 }

@@ -76,12 +76,11 @@ func plug(sw netns.NsHandle, port string, to netns.NsHandle, end string, addr ne
 	if err != nil {
 		return err
 	}
-	ip := addr.Addr().As4()
 	veth := &netlink.Veth{
 		LinkAttrs:        netlink.LinkAttrs{Name: port, MasterIndex: bridge.Attrs().Index},
 		PeerName:         end,
 		PeerNamespace:    netlink.NsFd(int(to)),
-		PeerHardwareAddr: net.HardwareAddr{0x02, 0x1a, ip[0], ip[1], ip[2], ip[3]},
+		PeerHardwareAddr: linkAddress(addr.Addr()),
 	}
 	if err := h.LinkAdd(veth); err != nil {
 		return fmt.Errorf("port %s: %w", port, err)
@@ -95,6 +94,11 @@ func plug(sw netns.NsHandle, port string, to netns.NsHandle, end string, addr ne
 	}
 	defer far.Close()
 	return configure(far, end, addr)
+}
+
+func linkAddress(addr netip.Addr) net.HardwareAddr {
+	ip := addr.As4()
+	return net.HardwareAddr{0x02, 0x1a, ip[0], ip[1], ip[2], ip[3]}
 }
 
 func configure(h *netlink.Handle, name string, addr netip.Prefix) error {

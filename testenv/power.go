@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/vishvananda/netns"
 )
@@ -53,10 +54,17 @@ func (l *Lab) Kill(names ...string) error {
 
 // Start switches a machine on again, with the disk that it had and nothing else: its
 // kernel state is new. It returns when the machine answers SSH.
-func (l *Lab) Start(ctx context.Context, name string) error {
+func (l *Lab) Start(ctx context.Context, name string) error { return l.StartAt(ctx, name, 0) }
+
+// StartAt is Start, with the machine's clock ahead of the host's by so much, or
+// behind where it is less than 0. Only an emulated machine has a clock.
+func (l *Lab) StartAt(ctx context.Context, name string, ahead time.Duration) error {
 	m, err := l.Machine(name)
 	if err != nil {
 		return err
+	}
+	if ahead != 0 && l.Driver != qemu {
+		return fmt.Errorf("%s has the host's clock, which nobody moves; machines of `lab up --driver qemu` have their own", name)
 	}
 	if l.running(name) {
 		return fmt.Errorf("%s is running; `lab kill %s` takes its power away", name, name)
@@ -69,6 +77,6 @@ func (l *Lab) Start(ctx context.Context, name string) error {
 		return err
 	}
 	return l.onSwitch(func(sw netns.NsHandle) error {
-		return l.InCaller(func() error { return l.boot(ctx, sw, m, signer) })
+		return l.InCaller(func() error { return l.boot(ctx, sw, m, signer, ahead) })
 	})
 }

@@ -28,6 +28,9 @@ func Up(ctx context.Context, o Options) (lab *Lab, err error) {
 	if !initialised {
 		return nil, errors.New("testenv.Init must be called first")
 	}
+	if o.Driver == qemu {
+		o.Flavor = kernelFlavor
+	}
 	image, err := Image(ctx, o.Flavor, o.Log)
 	if err != nil {
 		return nil, err
@@ -66,7 +69,7 @@ func claim(o Options) (l *Lab, unlock func(), err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, nil, err
 	}
-	l = &Lab{ID: newID(), Dir: dir, User: "root", Route: !o.NoDefaultRoute, Bastion: o.Bastion}
+	l = &Lab{ID: newID(), Dir: dir, User: "root", Route: !o.NoDefaultRoute, Bastion: o.Bastion, Driver: o.Driver}
 	if o.User {
 		l.User = "admin"
 	}
@@ -168,11 +171,14 @@ func (l *Lab) raise(ctx context.Context, o Options, sw netns.NsHandle, image, lo
 		group.Go(func() error {
 			copying <- struct{}{}
 			err := l.makeRoot(ctx, image, m, hostKeys[i], login)
+			if err == nil && l.Driver == qemu {
+				err = l.makeDisk(ctx, m)
+			}
 			<-copying
 			if err != nil {
 				return fmt.Errorf("%s: root: %w", m.Name, err)
 			}
-			if err := l.boot(ctx, sw, m, signer); err != nil {
+			if err := l.boot(ctx, sw, m, signer, 0); err != nil {
 				return err
 			}
 			say(o.Log, "%s %s answers after %.1f s", m.Name, m.Address, time.Since(begin).Seconds())

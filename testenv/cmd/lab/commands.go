@@ -89,6 +89,8 @@ known_hosts. The machines' disks are in /var/lib/provision-lab.`,
 	cmd.Flags().BoolVar(&o.NoDefaultRoute, "no-default-route", false, "machines know their own subnet only, and no name server")
 	cmd.Flags().BoolVar(&o.Bastion, "bastion", false, `one machine more, "bastion"; the others are reached only through it`)
 	cmd.Flags().StringVar(&o.Flavor, "flavor", "", flavorHelp)
+	cmd.Flags().StringVar(&o.Driver, "driver", "nspawn", `what machines are: "nspawn", containers; or "qemu", emulated computers
+with a kernel and a clock of their own, many times slower`)
 	return cmd
 }
 
@@ -146,7 +148,8 @@ func imageCommand() *cobra.Command {
 	return cmd
 }
 
-const flavorHelp = `what machines have besides Debian and sshd: nothing, or "docker" (an engine that runs, and nft)`
+const flavorHelp = `what machines have besides Debian and sshd: nothing, "docker" (an engine that runs, and nft), or
+"kernel" (which the driver qemu boots)`
 
 func sweepCommand() *cobra.Command {
 	return &cobra.Command{

@@ -39,6 +39,9 @@ func TestMisuseIsToldFromFailure(t *testing.T) {
 		{"kill w1 --dir " + here, false, "no lab in"},
 		{"up --masters 0 --dir " + here, true, "at least one machine"},
 		{"up --masters 99 --dir " + here, true, "at most"},
+		{"up --driver vmware --dir " + here, true, "there are nspawn and qemu"},
+		{"up --driver qemu --flavor docker --dir " + here, true, "boots the flavor kernel"},
+		{"start w1 --clock yesterday --dir " + here, true, "invalid argument"},
 	} {
 		_, err := lab(strings.Fields(test.args)...)
 		if err == nil || !strings.Contains(err.Error(), test.says) {
