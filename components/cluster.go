@@ -44,6 +44,10 @@ type Overlay struct {
 	Mode string // "auto", "kernel" or "userspace"
 	Port int    // UDP, WireGuard's
 	MTU  int    // 0: from the route
+
+	Keepalive time.Duration // between packets that keep NATs open; whole seconds; 0: none
+	Offloads  *bool         // of the userspace device; nil: except on kernels that get them wrong
+	PSK       bool          // a secret of the whole cluster goes into every handshake
 }
 
 // MachineSpec is one machine as wanted.
@@ -51,8 +55,11 @@ type MachineSpec struct {
 	Name    string // its Node's name as well
 	Role    Role
 	Address netip.Addr // where the other machines reach it; on one of its links
-	Labels  map[string]string
-	Taints  []Taint // in the file's order; nil on a master means upstream's control-plane taint
+	// Endpoint is where the others send WireGuard's packets for this machine,
+	// where that is not Address and the overlay's port; else invalid.
+	Endpoint netip.AddrPort
+	Labels   map[string]string
+	Taints   []Taint // in the file's order; nil on a master means upstream's control-plane taint
 }
 
 // Taint is a Node's taint.

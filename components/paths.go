@@ -14,6 +14,10 @@ const (
 	Journal  = State + "/journal"   // what was there before us
 	Units    = "/etc/systemd/system"
 	UnitName = "provision-" // every unit of ours begins so
+
+	// PresharedKey is the overlay's, where the cluster has one: secret, 0600, the
+	// same on every machine.
+	PresharedKey = Etc + "/overlay.psk"
 )
 
 // BundleDir returns the folder that the bundle is unpacked to.

@@ -75,6 +75,9 @@ type Config struct {
 	NodeKubeconfig string `json:"node_kubeconfig,omitempty"` // writes this machine's own Node
 	StaticNodes    string `json:"static_nodes,omitempty"`    // a file of nodes, in place of Kubernetes
 
+	// PresharedKeyFile holds a secret that goes into every handshake; "": none.
+	PresharedKeyFile string `json:"preshared_key_file,omitempty"`
+
 	StateDir string `json:"state_dir"`          // key, checkpoint: survives a reboot
 	RunDir   string `json:"run_dir"`            // status
 	CNIConf  string `json:"cni_conf,omitempty"` // written once the node's subnet is known; "": not written
@@ -166,6 +169,9 @@ func (c Config) Validate() error {
 	}
 	if (c.Kubeconfig == "") == (c.StaticNodes == "") {
 		wrong("either kubeconfig or static_nodes says where nodes come from, not both")
+	}
+	if c.PresharedKeyFile != "" && !filepath.IsAbs(c.PresharedKeyFile) {
+		wrong("preshared_key_file %q is not an absolute path", c.PresharedKeyFile)
 	}
 	for name, dir := range map[string]string{"state_dir": c.StateDir, "run_dir": c.RunDir} {
 		if !filepath.IsAbs(dir) {

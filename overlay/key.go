@@ -76,6 +76,36 @@ func (PrivateKey) String() string { return "(private key)" }
 // GoString keeps the key out of logs.
 func (PrivateKey) GoString() string { return "(private key)" }
 
+// PresharedKey is a secret that all machines of a cluster mix into every
+// handshake, beside their own keys; zero: none. It prints as nothing.
+type PresharedKey [32]byte
+
+// NewPresharedKey makes one from the system's randomness.
+func NewPresharedKey() PresharedKey {
+	var k PresharedKey
+	rand.Read(k[:]) // never fails: crypto/rand ends the program instead
+	return k
+}
+
+// ParsePresharedKey reads what PresharedKeyText wrote. Zeros, which WireGuard
+// takes for no key at all, are refused.
+func ParsePresharedKey(text []byte) (PresharedKey, error) {
+	k, err := decodeKey(text)
+	if err == nil && k == (Key{}) {
+		err = errors.New("a key of zeros")
+	}
+	return PresharedKey(k), err
+}
+
+// PresharedKeyText returns the key as wg reads it, with a newline.
+func (k PresharedKey) PresharedKeyText() []byte { return []byte(Key(k).String() + "\n") }
+
+// String keeps the key out of logs.
+func (PresharedKey) String() string { return "(pre-shared key)" }
+
+// GoString keeps the key out of logs.
+func (PresharedKey) GoString() string { return "(pre-shared key)" }
+
 func decodeKey(text []byte) (Key, error) {
 	if n := len(text); n > 0 && text[n-1] == '\n' {
 		text = text[:n-1]

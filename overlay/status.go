@@ -17,6 +17,7 @@ type Status struct {
 	PublicKey Key            `json:"public_key"`
 	NextKey   Key            `json:"next_public_key,omitzero"` // prepared, and to take over soon
 	Announced bool           `json:"announced"`                // the Node says both
+	Preshared bool           `json:"preshared_key,omitempty"`  // a pre-shared key goes into every handshake
 	MTU       int            `json:"mtu"`
 	Subnets   []netip.Prefix `json:"subnets"`
 	Peers     []PeerStatus   `json:"peers"`

@@ -17,12 +17,19 @@ type File struct {
 	// Folders that may not be there before us, from the outermost: they are
 	// taken away again with the file where they are empty.
 	Folders []string
+	// Note, where there is one, says in the plan what writing it means.
+	Note string
 }
 
 // Component is the component it belongs to.
 func (a File) Component() string { return a.Of }
 
-func (a File) String() string { return "write " + a.Path }
+func (a File) String() string {
+	if a.Note != "" {
+		return "write " + a.Path + ": " + a.Note
+	}
+	return "write " + a.Path
+}
 
 // Touches names the file and its folders where they are outside our own.
 func (a File) Touches() []components.Touch {

@@ -10,6 +10,7 @@ import (
 	"provision/components"
 	"provision/components/actions"
 	"provision/components/pki"
+	"provision/overlay"
 )
 
 // agent does what the agent's small commands do, without cryptography.
@@ -38,6 +39,10 @@ func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, w
 			if _, ok := m.files[components.PKI+"/"+name]; !ok {
 				m.files[components.PKI+"/"+name] = file{mode: 0o644, content: []byte(name + " of " + m.name)}
 			}
+		}
+	case verb == "certificates preshared-key":
+		if _, ok := m.files[option(args, "--file")]; !ok {
+			m.files[option(args, "--file")] = file{mode: 0o600, content: overlay.NewPresharedKey().PresharedKeyText()}
 		}
 	case verb == "certificates request":
 		out, err = answer(stdin, func(list pki.LeafList) (requests pki.Requests) {

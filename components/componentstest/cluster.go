@@ -32,7 +32,7 @@ func Cluster(names ...string) components.Cluster {
 			Pods: netip.MustParsePrefix("10.244.0.0/16"), NodeMask: 24,
 			Services: netip.MustParsePrefix("10.96.0.0/16"), Domain: "cluster.local",
 		},
-		Overlay: components.Overlay{Mode: "auto", Port: components.PortWireGuard},
+		Overlay: components.Overlay{Mode: "auto", Port: components.PortWireGuard, Keepalive: 25 * time.Second},
 		Detect:  6 * time.Second,
 		Evict:   4 * time.Second,
 	}

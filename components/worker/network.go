@@ -3,7 +3,10 @@ package worker
 import (
 	"encoding/json"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
+	"time"
 
 	"provision/components"
 	"provision/components/actions"
@@ -40,7 +43,27 @@ func Network(c components.Cluster, m components.MachineSpec, f components.Facts)
 		n.Stop(wireguard)
 	}
 	n.Start(false, units...)
-	return n.Actions()
+	return n.interruption(n.Actions())
+}
+
+// interruption has the plan say what switching the pre-shared key means. That
+// it is switched shows where the file is what it would be without.
+func (n node) interruption(all []components.Action) []components.Action {
+	note := "the pre-shared key comes into use; until that is so on every machine, pods of different ones may not reach each other, for some seconds"
+	if !n.c.Overlay.PSK {
+		note = "the pre-shared key goes out of use; until that is so on every machine, pods of different ones may not reach each other, for some seconds"
+	}
+	n.c.Overlay.PSK = !n.c.Overlay.PSK
+	if n.f.Files[overlayFile].SHA256 != components.Sum(document(n.mesh())) {
+		return all
+	}
+	for i, action := range all {
+		if file, is := action.(actions.File); is && file.Path == overlayFile {
+			file.Note = note
+			all[i] = file
+		}
+	}
+	return all
 }
 
 // Userspace says that this machine's WireGuard is a process of ours.
@@ -69,7 +92,31 @@ func (n node) mesh() mesh.Config {
 		config.Port = mesh.DefaultPort
 	}
 	config.MTU = n.c.Overlay.MTU
+	config.Endpoint = n.m.Endpoint
+	if n.c.Overlay.PSK {
+		config.PresharedKeyFile = components.PresharedKey
+	}
+	config.KeepaliveSeconds = int(n.c.Overlay.Keepalive / time.Second)
+	config.NoOffloads = breaksOffloads(n.f.Kernel)
+	if n.c.Overlay.Offloads != nil {
+		config.NoOffloads = !*n.c.Overlay.Offloads
+	}
 	return config
+}
+
+// release finds a kernel's version in its name: "7.0.0-rc3", "6.12.43+deb13-amd64".
+var release = regexp.MustCompile(`^([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?`)
+
+// breaksOffloads says that the kernel is one that sends segments of large UDP
+// packets wrong: 7.0 to 7.1.4, which 7.1.5 mended.
+func breaksOffloads(kernel string) bool {
+	var version [3]int
+	for i, digits := range release.FindStringSubmatch(kernel) {
+		if i > 0 && digits != "" {
+			version[i-1], _ = strconv.Atoi(digits) // four digits
+		}
+	}
+	return slices.Compare(version[:], []int{7, 0, 0}) >= 0 && slices.Compare(version[:], []int{7, 1, 4}) <= 0
 }
 
 // Listen is where a machine's balancer answers, for preflight.

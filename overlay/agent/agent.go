@@ -49,8 +49,10 @@ type agent struct {
 	dir    state.Dir
 	key    overlay.PrivateKey
 	public overlay.Key
-	next   overlay.Key  // takes over soon; zero: there is none
-	keyed  time.Time    // when the folder of the keys last changed
+	next   overlay.Key // takes over soon; zero: there is none
+	keyed  time.Time   // when the folder of the keys last changed
+	psk    overlay.PresharedKey
+	shared time.Time    // when the pre-shared key's file last changed
 	mode   overlay.Mode // "" until the kernel could be asked
 	device *device.Device
 
@@ -67,6 +69,7 @@ type agent struct {
 	said      string     // what was announced last
 	agreed    bool       // the Node says the same
 
+	unshared  error    // why the pre-shared key cannot be read again
 	strangers []string // see rules.Strangers
 	looked    time.Time
 }
@@ -88,6 +91,9 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		}
 	}
 	if _, err := a.loadKeys(); err != nil {
+		return err
+	}
+	if a.psk, err = state.PresharedKey(config.PresharedKeyFile); err != nil {
 		return err
 	}
 	a.loadPorts()
@@ -135,6 +141,9 @@ func (a *agent) run(ctx context.Context) error {
 			changed, err := a.loadKeys()
 			if err != nil {
 				a.log.Error("the keys stay as they are", "error", err)
+			}
+			if a.loadPresharedKey() && !changed {
+				break
 			}
 			if !changed {
 				a.follow()

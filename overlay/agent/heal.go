@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,12 +34,15 @@ func (a *agent) heal() time.Duration {
 	if a.trouble != nil {
 		problems = append(problems, a.trouble.Error())
 	}
+	if a.unshared != nil {
+		problems = append(problems, fmt.Sprintf("the pre-shared key stays as it was: %v", a.unshared))
+	}
 	problems = append(problems, a.lookAround()...)
 	statuses := overlay.PeerStatuses(a.mesh, peers)
 	problems = append(problems, a.measure(mtu, statuses)...)
 	a.tell(problems)
 	status := overlay.Status{
-		Node: a.config.Node, Updated: time.Now(), Mode: a.mode, PublicKey: a.public, NextKey: a.next, Announced: a.agreed, MTU: mtu,
+		Node: a.config.Node, Updated: time.Now(), Mode: a.mode, PublicKey: a.public, NextKey: a.next, Announced: a.agreed, Preshared: a.psk != overlay.PresharedKey{}, MTU: mtu,
 		Subnets: a.mesh.Subnets, Peers: statuses, Problems: problems,
 	}
 	if err := a.metrics.set(status); err != nil {
@@ -98,7 +102,7 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err er
 	}
 	if a.mode != "" && try(host.EnsureTunnel(a.mode, want.MTU)) {
 		absent[overlay.Tunnel] = false
-		peers, again, err = a.device.Sync(a.key, want.Device)
+		peers, again, err = a.device.Sync(a.key, a.psk, want.Device)
 		try(err)
 		try(host.EnsureAddresses(overlay.Tunnel, want.Tunnel, want.Rules.Pods))
 	}

@@ -55,7 +55,7 @@ func (a *agent) follow() {
 		return
 	}
 	// An error is the next heal's to tell.
-	a.device.Sync(a.key, overlay.Desired(a.config, a.mesh, a.underlay).Device)
+	a.device.Sync(a.key, a.psk, overlay.Desired(a.config, a.mesh, a.underlay).Device)
 }
 
 // rotateCommand gives the machine another key in two steps, between which the

@@ -32,14 +32,14 @@ func New() *Device {
 
 // Sync writes what differs, and returns the peers as they were before. It is to
 // be called again after overlay.Courtesy where it says that a peer is new.
-func (d *Device) Sync(key overlay.PrivateKey, want overlay.Device) (peers []overlay.DevicePeer, again bool, err error) {
+func (d *Device) Sync(key overlay.PrivateKey, psk overlay.PresharedKey, want overlay.Device) (peers []overlay.DevicePeer, again bool, err error) {
 	err = d.exchange(func(client *wgctrl.Client) error {
 		have, err := client.Device(overlay.Tunnel)
 		if err != nil {
 			return err
 		}
 		peers = devicePeers(have)
-		config, changed := diff(have, peers, key, want, d.written)
+		config, changed := diff(have, peers, key, psk, want, d.written)
 		if changed {
 			if err := client.ConfigureDevice(overlay.Tunnel, config); err != nil {
 				return err
@@ -117,7 +117,7 @@ func (d *Device) exchange(f func(*wgctrl.Client) error) error {
 	}
 }
 
-func diff(have *wgtypes.Device, peers []overlay.DevicePeer, key overlay.PrivateKey, want overlay.Device, written map[overlay.Key]overlay.Written) (config wgtypes.Config, changed bool) {
+func diff(have *wgtypes.Device, peers []overlay.DevicePeer, key overlay.PrivateKey, psk overlay.PresharedKey, want overlay.Device, written map[overlay.Key]overlay.Written) (config wgtypes.Config, changed bool) {
 	if have.PrivateKey != wgtypes.Key(key) {
 		private := wgtypes.Key(key)
 		config.PrivateKey, changed = &private, true
@@ -142,7 +142,32 @@ func diff(have *wgtypes.Device, peers []overlay.DevicePeer, key overlay.PrivateK
 		}
 		config.Peers, changed = append(config.Peers, p), true
 	}
-	return config, changed
+	config.Peers = share(config.Peers, have.Peers, wgtypes.Key(psk))
+	return config, changed || len(config.Peers) > 0
+}
+
+// share completes changes so that every peer has the pre-shared key. A session
+// that lives goes on: the key counts from the next handshake.
+func share(changes []wgtypes.PeerConfig, have []wgtypes.Peer, psk wgtypes.Key) []wgtypes.PeerConfig {
+	for i, c := range changes {
+		if !c.Remove && !c.UpdateOnly && psk != (wgtypes.Key{}) {
+			changes[i].PresharedKey = &psk
+		}
+	}
+	for _, h := range have {
+		if h.PresharedKey == psk {
+			continue
+		}
+		i := slices.IndexFunc(changes, func(c wgtypes.PeerConfig) bool { return c.PublicKey == h.PublicKey })
+		if i < 0 {
+			i = len(changes)
+			changes = append(changes, wgtypes.PeerConfig{PublicKey: h.PublicKey, UpdateOnly: true})
+		}
+		if !changes[i].Remove {
+			changes[i].PresharedKey = &psk
+		}
+	}
+	return changes
 }
 
 func devicePeers(d *wgtypes.Device) []overlay.DevicePeer {

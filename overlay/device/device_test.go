@@ -16,7 +16,7 @@ func TestDiff(t *testing.T) {
 	peer := overlay.Peer{Key: overlay.Key{2}, Endpoint: netip.MustParseAddrPort("192.0.2.2:51820"), Subnets: []netip.Prefix{netip.MustParsePrefix("10.244.2.0/24")}}
 	want := overlay.Device{Port: 51820, Peers: []overlay.Peer{peer}}
 
-	config, changed := diff(&wgtypes.Device{}, nil, key, want, nil)
+	config, changed := diff(&wgtypes.Device{}, nil, key, overlay.PresharedKey{}, want, nil)
 	if !changed || *config.PrivateKey != wgtypes.Key(key) || *config.ListenPort != 51820 || config.ReplacePeers {
 		t.Errorf("a new device: %+v", config)
 	}
@@ -32,12 +32,12 @@ func TestDiff(t *testing.T) {
 		AllowedIPs:        []net.IPNet{{IP: net.ParseIP("10.244.2.0"), Mask: net.CIDRMask(24, 32)}},
 		LastHandshakeTime: time.Now(),
 	}}}
-	if config, changed := diff(have, devicePeers(have), key, want, nil); changed {
+	if config, changed := diff(have, devicePeers(have), key, overlay.PresharedKey{}, want, nil); changed {
 		t.Errorf("unchanged, and yet: %+v", config)
 	}
 
 	have.Peers[0].PublicKey = wgtypes.Key{9}
-	config, _ = diff(have, devicePeers(have), key, want, nil)
+	config, _ = diff(have, devicePeers(have), key, overlay.PresharedKey{}, want, nil)
 	if len(config.Peers) != 2 || !config.Peers[0].Remove || config.Peers[1].Remove || config.PrivateKey != nil || config.ListenPort != nil {
 		t.Errorf("another peer: %+v", config)
 	}
@@ -46,7 +46,51 @@ func TestDiff(t *testing.T) {
 func TestExchangeGivesUp(t *testing.T) {
 	d := New()
 	d.busy <- struct{}{} // one that never ends
-	if _, _, err := d.Sync(overlay.PrivateKey{}, overlay.Device{}); err == nil {
+	if _, _, err := d.Sync(overlay.PrivateKey{}, overlay.PresharedKey{}, overlay.Device{}); err == nil {
 		t.Error("it waits for a device that hangs")
+	}
+}
+
+func TestEveryPeerHasThePresharedKey(t *testing.T) {
+	key, psk := overlay.NewPrivateKey(), overlay.NewPresharedKey()
+	peer := func(n byte) overlay.Peer {
+		return overlay.Peer{Key: overlay.Key{n}, Endpoint: netip.MustParseAddrPort("192.0.2.2:51820"), Subnets: []netip.Prefix{}}
+	}
+	want := overlay.Device{Port: 51820, Peers: []overlay.Peer{peer(1), peer(2), peer(3)}}
+	has := func(n byte, psk overlay.PresharedKey) wgtypes.Peer {
+		return wgtypes.Peer{PublicKey: wgtypes.Key{n}, PresharedKey: wgtypes.Key(psk), Endpoint: &net.UDPAddr{IP: net.ParseIP("192.0.2.2"), Port: 51820}}
+	}
+	have := &wgtypes.Device{PrivateKey: wgtypes.Key(key), ListenPort: 51820, Peers: []wgtypes.Peer{has(1, psk), has(2, overlay.PresharedKey{}), has(9, overlay.PresharedKey{})}}
+
+	config, changed := diff(have, devicePeers(have), key, psk, want, nil)
+	if !changed || len(config.Peers) != 3 {
+		t.Fatalf("%+v", config)
+	}
+	for _, p := range config.Peers {
+		switch given := p.PresharedKey != nil && *p.PresharedKey == wgtypes.Key(psk); p.PublicKey {
+		case wgtypes.Key{2}: // there, and without: nothing else of it is touched
+			if !given || !p.UpdateOnly || p.Endpoint != nil || p.ReplaceAllowedIPs {
+				t.Errorf("%+v", p)
+			}
+		case wgtypes.Key{3}:
+			if !given || p.UpdateOnly {
+				t.Errorf("%+v", p)
+			}
+		case wgtypes.Key{9}:
+			if !p.Remove || p.PresharedKey != nil {
+				t.Errorf("%+v", p)
+			}
+		default:
+			t.Errorf("the first peer is as it should be, and yet: %+v", p)
+		}
+	}
+
+	have.Peers = []wgtypes.Peer{has(1, psk), has(2, psk), has(3, psk)}
+	if config, changed := diff(have, devicePeers(have), key, psk, want, nil); changed {
+		t.Errorf("unchanged, and yet: %+v", config)
+	}
+	config, _ = diff(have, devicePeers(have), key, overlay.PresharedKey{}, want, nil)
+	if len(config.Peers) != 3 || config.Peers[0].PresharedKey == nil || *config.Peers[0].PresharedKey != (wgtypes.Key{}) {
+		t.Errorf("the key is not taken away: %+v", config)
 	}
 }

@@ -92,6 +92,23 @@ func (d Dir) PromoteKey() error {
 	return syncDir(string(d))
 }
 
+// PresharedKey reads the cluster's pre-shared key from its file; zero where name
+// is "". A file that is not there is an error: without it nobody would answer.
+func PresharedKey(name string) (overlay.PresharedKey, error) {
+	if name == "" {
+		return overlay.PresharedKey{}, nil
+	}
+	text, err := read(name)
+	if err != nil {
+		return overlay.PresharedKey{}, err
+	}
+	key, err := overlay.ParsePresharedKey(text)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return key, err
+}
+
 // place writes a file that must not be there yet. Of two processes that make the
 // key at once, the second fails to link and reads the first one's.
 func (d Dir) place(name string, data []byte) error {

@@ -52,6 +52,10 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		log.Error("starting without the peers of the last run", "error", err)
 		mesh = overlay.Mesh{}
 	}
+	psk, err := state.PresharedKey(config.PresharedKeyFile)
+	if err != nil {
+		return err
+	}
 	tunnel, err := openTUN(!config.NoOffloads)
 	if err != nil {
 		return err
@@ -62,7 +66,7 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		Errorf:   func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) },
 	})
 	defer dev.Close()
-	if err := dev.IpcSet(settings(key, overlay.Desired(config, mesh, 0).Device)); err != nil {
+	if err := dev.IpcSet(settings(key, psk, overlay.Desired(config, mesh, 0).Device)); err != nil {
 		return fmt.Errorf("%s: %w", overlay.Tunnel, err)
 	}
 	go gate.watch(ctx, dev)
@@ -125,7 +129,7 @@ func serve(ctx context.Context, dev *device.Device) (net.Listener, error) {
 }
 
 // settings is the text that the device's socket takes as well.
-func settings(key overlay.PrivateKey, d overlay.Device) string {
+func settings(key overlay.PrivateKey, psk overlay.PresharedKey, d overlay.Device) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "private_key=%s\nlisten_port=%d\n", hex.EncodeToString(key[:]), d.Port)
 	for _, p := range d.Peers {
@@ -133,6 +137,9 @@ func settings(key overlay.PrivateKey, d overlay.Device) string {
 			hex.EncodeToString(p.Key[:]), p.Endpoint, d.KeepaliveSeconds)
 		for _, s := range p.Subnets {
 			fmt.Fprintf(&b, "allowed_ip=%v\n", s)
+		}
+		if psk != (overlay.PresharedKey{}) {
+			fmt.Fprintf(&b, "preshared_key=%s\n", hex.EncodeToString(psk[:]))
 		}
 	}
 	return b.String()

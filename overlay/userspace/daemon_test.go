@@ -16,7 +16,7 @@ import (
 func TestSettings(t *testing.T) {
 	dev := device.NewDevice(tuntest.NewChannelTUN().TUN(), conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
 	defer dev.Close()
-	text := settings(overlay.NewPrivateKey(), overlay.Device{Port: 51820, KeepaliveSeconds: 25, Peers: []overlay.Peer{{
+	text := settings(overlay.NewPrivateKey(), overlay.PresharedKey{1}, overlay.Device{Port: 51820, KeepaliveSeconds: 25, Peers: []overlay.Peer{{
 		Key: overlay.Key{2}, Endpoint: netip.MustParseAddrPort("[2001:db8::2]:51820"),
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.244.2.0/24"), netip.MustParsePrefix("fd00:2::/64")},
 	}}})

@@ -18,6 +18,7 @@ func (l *loader) crossCheck(schema fileSchema, file *File, origins []origin) {
 	before := len(l.diags)
 	defer func() { l.diags = slices.Concat(l.diags[:before:before], oncePerPlace(l.diags[before:])) }()
 	l.checkDuplicates(file.Machines, origins)
+	l.checkEndpoints(file, origins)
 	l.checkMasters(schema, file.Machines, origins)
 	l.checkRanges(schema, file, origins)
 }

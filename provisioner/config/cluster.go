@@ -75,6 +75,11 @@ func (l *loader) overlay(block *overlaySchema, o *Overlay) {
 	if o.MTU != 0 && o.MTU < 1280 {
 		l.report(block.MTU.Expr.Range().Ptr(), "Invalid MTU", "mtu must be at least 1280, the least that every network carries, or 0, which takes it from the route.")
 	}
+	o.Keepalive = l.seconds(block.Keepalive, 25*time.Second, 0, 65535*time.Second, "WireGuard's count of seconds ends there, and 0 sends none")
+	if l.text(block.Offloads, "") != "" {
+		o.Offloads = new(l.flag(block.Offloads, true))
+	}
+	o.PSK = l.flag(block.PSK, false)
 }
 
 // minDetect is the least time in which a living machine can be sure to have

@@ -43,6 +43,10 @@ type Overlay struct {
 	Mode string // "auto", "kernel" or "userspace"
 	Port int    // UDP
 	MTU  int    // of the tunnel; 0: from the route
+
+	Keepalive time.Duration // between packets that keep NATs open; whole seconds; 0: none
+	Offloads  *bool         // of the userspace device; nil: except on kernels that get them wrong
+	PSK       bool          // a secret of the whole cluster goes into every handshake
 }
 
 // Failover says how soon a dead machine's pods are replaced.
@@ -70,9 +74,12 @@ type Machine struct {
 	Name    string // its Node's name as well: a DNS label
 	Role    Role
 	Address netip.Addr // where the cluster reaches it; it must exist on the machine
-	Labels  map[string]string
-	Taints  []Taint // nil: nothing was said, which on a master means upstream's taint; empty: none
-	SSH     SSH     // the cluster's ssh block and the machine's own, merged
+	// Endpoint is where the other machines send WireGuard's packets for this one,
+	// where that is not Address and the overlay's port; else invalid.
+	Endpoint netip.AddrPort
+	Labels   map[string]string
+	Taints   []Taint // nil: nothing was said, which on a master means upstream's taint; empty: none
+	SSH      SSH     // the cluster's ssh block and the machine's own, merged
 }
 
 // Taint is a Node's taint.

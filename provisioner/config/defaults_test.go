@@ -12,6 +12,7 @@ import (
 var comparable = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 	cmpopts.IgnoreFields(File{}, "Path"),
 	cmpopts.IgnoreFields(SSH{}, "KnownHosts"),
 }
@@ -37,7 +38,7 @@ func TestDefaults(t *testing.T) {
 				Services: netip.MustParsePrefix("10.96.0.0/16"),
 				Domain:   "cluster.local",
 			},
-			Overlay:  Overlay{Mode: "auto", Port: 51820},
+			Overlay:  Overlay{Mode: "auto", Port: 51820, Keepalive: 25 * time.Second},
 			Failover: Failover{Detect: 6 * time.Second, Evict: 4 * time.Second},
 		},
 		Machines: []Machine{machine("m1", Master, "10.0.0.1"), machine("m2", Worker, "10.0.0.2")},

@@ -11,7 +11,7 @@ import (
 // origin is where a machine and its parts are in the file. The ranges of what
 // was not said are those of the block's header.
 type origin struct {
-	name, address, role, host hcl.Range
+	name, address, role, host, endpoint hcl.Range
 }
 
 // inherited is what machines have from the cluster's ssh block. sudo is nil
@@ -38,7 +38,7 @@ func (l *loader) machines(schema fileSchema, file *File) []origin {
 				l.ctx.Variables = map[string]cty.Value{"each": cty.ObjectVal(each)}
 			}
 			before := len(l.diags)
-			machine, origin := l.machine(block, each, from)
+			machine, origin := l.machine(block, each, from, file.Cluster.Overlay.Port)
 			l.ctx = outer
 			file.Machines = append(file.Machines, machine)
 			origins = append(origins, origin)
@@ -97,14 +97,14 @@ func (l *loader) nothingToRepeat(attr *hcl.Attribute) {
 	}
 }
 
-func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherited inherited) (Machine, origin) {
+func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherited inherited, port int) (Machine, origin) {
 	where := func(attr *hcl.Attribute) hcl.Range {
 		if attr == nil {
 			return block.LabelRange
 		}
 		return attr.Expr.Range()
 	}
-	o := origin{name: where(block.Name), address: where(block.Address), role: where(block.Role), host: where(block.Address)}
+	o := origin{name: where(block.Name), address: where(block.Address), role: where(block.Role), host: where(block.Address), endpoint: where(block.Endpoint)}
 	name := block.Label
 	if each != nil {
 		name = fmt.Sprintf("%s-%s", block.Label, each["key"].AsString())
@@ -115,6 +115,7 @@ func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherit
 	}
 	m.Role = Role(l.choice(block.Role, "", "Invalid role", string(Master), string(Worker)))
 	m.Address = l.address(block)
+	m.Endpoint = l.endpoint(block.Endpoint, port)
 	m.Labels = l.labels(block.Labels)
 	m.Taints = l.taints(block.Taints)
 	own := block.SSH.attributes()

@@ -45,9 +45,12 @@ type networkSchema struct {
 }
 
 type overlaySchema struct {
-	Mode *hcl.Attribute `hcl:"mode,optional"`
-	Port *hcl.Attribute `hcl:"port,optional"`
-	MTU  *hcl.Attribute `hcl:"mtu,optional"`
+	Mode      *hcl.Attribute `hcl:"mode,optional"`
+	Port      *hcl.Attribute `hcl:"port,optional"`
+	MTU       *hcl.Attribute `hcl:"mtu,optional"`
+	Keepalive *hcl.Attribute `hcl:"persistent_keepalive,optional"`
+	Offloads  *hcl.Attribute `hcl:"offloads,optional"`
+	PSK       *hcl.Attribute `hcl:"psk,optional"`
 }
 
 type failoverSchema struct {
@@ -90,6 +93,7 @@ type machineSchema struct {
 	Name       *hcl.Attribute    `hcl:"name,optional"`
 	Role       *hcl.Attribute    `hcl:"role,optional"`
 	Address    *hcl.Attribute    `hcl:"address"`
+	Endpoint   *hcl.Attribute    `hcl:"endpoint,optional"`
 	Labels     *hcl.Attribute    `hcl:"labels,optional"`
 	Taints     *hcl.Attribute    `hcl:"taints,optional"`
 	SSH        *machineSSHSchema `hcl:"ssh,block"`

@@ -54,7 +54,8 @@ for name in $2; do
   if [ -d "/sys/module/$name" ] || grep -qs "/$name\.ko" "$modules/modules.builtin" "$modules/modules.dep"; then echo "module $name"; fi
 done
 
-# Ours. Secrets are not summed: that they are there is all that anybody needs to know.
+# Ours. Secrets are not summed: that they are there is all that anybody needs to know. Only overlay.psk is, which
+# must be the same everywhere: the sum of 32 random bytes tells nothing else.
 set +f
 for dir in /opt/provision/*/; do
   [ -f "$dir/manifest.json" ] || continue
@@ -103,6 +104,7 @@ fi
 awk '/^  "problems": \[$/ {on = 1; next} /^  \]/ {on = 0} on {sub(/^ */, ""); sub(/,$/, ""); print "overlay-problem " $0}' \
   /run/provision/overlay/status.json 2>/dev/null | head -n 20
 [ -d /etc/provision/pki ] && [ -n "$agent_found" ] && echo "certificates $("$agent_found" certificates list --dir /etc/provision/pki 2>/dev/null | tr -d '\n')"
+[ -f /etc/provision/node.json ] && sed -n 's/^  "cluster": "\([a-z0-9.-]*\)",$/cluster \1/p' /etc/provision/node.json | head -n 1
 [ -f /var/lib/provision/lock/generation ] && echo "generation $(first /var/lib/provision/lock/generation)"
 set +f
 

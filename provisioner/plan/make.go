@@ -47,8 +47,8 @@ var contents = []struct {
 		{"agent", []part{agent}},
 	}},
 	{"machines", []parts{
-		{"authorities", []part{authorities}},
-		{"machines", []part{everywhere(base.Actions), identities, bundle}},
+		{"authorities", []part{authorities, onFirst(presharedKey)}},
+		{"machines", []part{everywhere(base.Actions), identities, onOthers(presharedKey), bundle}},
 	}},
 	{"cluster", []parts{
 		{"control plane", []part{everywhere(etcd.Actions), everywhere(worker.Network), everywhere(master.Actions), everywhere(runtime.Actions)}},
@@ -151,6 +151,25 @@ func authorities(w world, m components.MachineSpec, f components.Facts) []compon
 	return []components.Action{pki.Init{Agent: w.Agent()}}
 }
 
+// presharedKey is born where the authorities are, and goes to the others as it
+// is: two machines with different ones do not hear each other.
+func presharedKey(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	have, there := f.Files[components.PresharedKey]
+	switch {
+	case !w.Overlay.PSK:
+	case m.Name == w.first():
+		if !there {
+			return []components.Action{pki.MakePresharedKey{Agent: w.Agent()}}
+		}
+	default:
+		theirs := w.facts.Machines[w.first()].Files[components.PresharedKey].SHA256
+		if !there || have.SHA256 != theirs || have.Mode != 0o600 {
+			return []components.Action{pki.CopyPresharedKey{From: w.first()}}
+		}
+	}
+	return nil
+}
+
 func identities(w world, m components.MachineSpec, f components.Facts) []components.Action {
 	wanted := pki.Wanted(w.Cluster, m, f, w.now)
 	if len(wanted) == 0 {
@@ -178,4 +197,24 @@ func inventory(w world, m components.MachineSpec, _ components.Facts) []componen
 		return nil
 	}
 	return addons.Actions(w.Cluster, w.facts.Cluster)
+}
+
+// onFirst and onOthers split a part between the machine where secrets are born
+// and those that they go to.
+func onFirst(of part) part {
+	return func(w world, m components.MachineSpec, f components.Facts) []components.Action {
+		if m.Name != w.first() {
+			return nil
+		}
+		return of(w, m, f)
+	}
+}
+
+func onOthers(of part) part {
+	return func(w world, m components.MachineSpec, f components.Facts) []components.Action {
+		if m.Name == w.first() {
+			return nil
+		}
+		return of(w, m, f)
+	}
 }

@@ -41,7 +41,20 @@ func Preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return slices.Concat(more(c), problems, twins(c, found), orphans(c, found), downgrade(c, found))
+	return slices.Concat(more(c), Strangers(c, found), problems, twins(c, found), orphans(c, found), downgrade(c, found))
+}
+
+// Strangers finds machines of a cluster of another name: whoever has the wrong
+// file at hand neither turns a cluster into another one, nor takes it away.
+func Strangers(c components.Cluster, found Facts) []Problem {
+	var problems []Problem
+	for _, m := range c.Machines {
+		if of := found.Machines[m.Name].Cluster; of != "" && of != c.Name {
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"belongs to the cluster %q, and the file is of %q: use that cluster's own file; to have the machine here, take it from there first with `provision down`", of, c.Name)})
+		}
+	}
+	return problems
 }
 
 // more refuses what is not built yet, rather than half of it being done.

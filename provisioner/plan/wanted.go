@@ -18,10 +18,11 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 	}
 	for _, m := range file.Machines {
 		spec := components.MachineSpec{
-			Name:    m.Name,
-			Role:    components.Role(m.Role),
-			Address: m.Address,
-			Labels:  m.Labels,
+			Name:     m.Name,
+			Role:     components.Role(m.Role),
+			Address:  m.Address,
+			Endpoint: m.Endpoint,
+			Labels:   m.Labels,
 		}
 		if m.Taints != nil {
 			spec.Taints = make([]components.Taint, 0, len(m.Taints))

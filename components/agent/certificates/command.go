@@ -67,6 +67,7 @@ func NewCommand() *cobra.Command {
 				}
 				return s.importAuthorities(files)
 			}),
+		presharedKeyCommand(),
 	)
 	return command
 }
