@@ -154,6 +154,17 @@ func (b *Bundle) Send(ctx context.Context, w io.Writer, have map[string]bool) er
 	return nil
 }
 
+// Size returns how many bytes Send writes, but for the few of its end.
+func (b *Bundle) Size(have map[string]bool) int64 {
+	size := b.frames[format.ManifestName].Length
+	for _, file := range b.manifest.Files {
+		if !have[file.SHA256] {
+			size += b.frames[file.Name].Length
+		}
+	}
+	return size
+}
+
 // copyFrame checks ctx between blocks, since w may be a slow line.
 func (b *Bundle) copyFrame(ctx context.Context, w io.Writer, name string) error {
 	const block = 1 << 20

@@ -88,6 +88,10 @@ func TestSendLeavesOutWhatIsThere(t *testing.T) {
 		if err := b.Send(t.Context(), &sent, sums); err != nil {
 			t.Fatal(err)
 		}
+		// The end of the stream is a few bytes of zeros.
+		if size := b.Size(sums); int64(sent.Len()) < size || int64(sent.Len()) > size+1024 {
+			t.Errorf("have %v: %d bytes sent, announced %d", have, sent.Len(), size)
+		}
 		if diff := cmp.Diff(want, received(t, &sent, b.ID())); diff != "" {
 			t.Errorf("have %v: %s", have, diff)
 		}

@@ -6,18 +6,24 @@ import (
 
 	"provision/components"
 	"provision/provisioner/kube"
+	"provision/provisioner/run"
 )
 
 // site is what actions may reach, on the ground of a session.
 type site struct{ *session }
 
-var _ components.Site = site{}
+var (
+	_ components.Site = site{}
+	_ run.Sizer       = site{}
+)
 
 func (s site) Machine(name string) (components.Machine, error) { return s.machine(name) }
 
 func (s site) Bundle(ctx context.Context, w io.Writer, have map[string]bool) error {
 	return s.bundle.Send(ctx, w, have)
 }
+
+func (s site) BundleSize(have map[string]bool) int64 { return s.bundle.Size(have) }
 
 func (s site) BundleFile(name string) ([]byte, error) { return s.bundle.File(name) }
 

@@ -17,6 +17,7 @@ const (
 	PhaseStart   Kind = "phase-start"
 	StageStart   Kind = "stage-start"
 	ActionStart  Kind = "action-start"
+	ActionMoved  Kind = "action-progress" // Bytes and Of say how far an upload is
 	ActionDone   Kind = "action-done"
 	ActionFailed Kind = "action-failed"
 	// ActionStopped is an action that the interrupt ended in its middle, as it may: the next run goes on there.
@@ -35,6 +36,7 @@ type Event struct {
 	Component string
 	Action    string
 	Took      time.Duration
+	Bytes, Of int64 // Of is 0 where nobody knows
 	Err       error
 }
 

@@ -74,7 +74,12 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 		if i, ok := action.(Interruptible); ok && i.Interruptible() {
 			ctx = r.soft
 		}
-		if err := action.Apply(ctx, on, r.env.Site); err != nil {
+		site := meter{r.env.Site, func(done, total int64) {
+			moved := event
+			moved.Kind, moved.Bytes, moved.Of = ActionMoved, done, total
+			r.tell(moved)
+		}}
+		if err := action.Apply(ctx, on, site); err != nil {
 			if ctx == r.soft && r.soft.Err() != nil {
 				event.Kind = ActionStopped
 				r.tell(event)

@@ -40,6 +40,7 @@ type machineLine struct {
 	component   string
 	action      string
 	since       time.Time // zero: idle
+	bytes, of   int64     // of an upload; of is 0 where it is none
 	failed      bool
 }
 
@@ -110,7 +111,10 @@ func (l *live) observe(e run.Event) {
 		stays = l.style.green("✓") + " " + clean(e.Phase) + "  " + l.style.dim(took(e.Took))
 	case run.ActionStart:
 		m := l.of(e.Machine)
-		m.component, m.action, m.since = e.Component, e.Action, e.Time
+		m.component, m.action, m.since, m.bytes, m.of = e.Component, e.Action, e.Time, 0, 0
+	case run.ActionMoved:
+		m := l.of(e.Machine)
+		m.bytes, m.of = e.Bytes, e.Of
 	case run.ActionDone:
 		m := l.of(e.Machine)
 		m.done, m.since = m.done+1, time.Time{}
@@ -174,12 +178,22 @@ func (l *live) block(width, height int) []string {
 		case m.since.IsZero():
 			line = l.style.dim(cut(line, width))
 		default:
-			elapsed := took(time.Since(m.since))
-			line = cut(line+"  "+pad(m.component, l.columns.component)+"  "+clean(m.action), width-len(elapsed)-2) + "  " + elapsed
+			elapsed := bar(m.bytes, m.of) + took(time.Since(m.since))
+			line = cut(line+"  "+pad(m.component, l.columns.component)+"  "+clean(m.action), width-utf8.RuneCountInString(elapsed)-2) + "  " + elapsed
 		}
 		block = append(block, line)
 	}
 	return block
+}
+
+// bar shows how far an upload is; nothing where there is none.
+func bar(done, of int64) string {
+	if of <= 0 {
+		return ""
+	}
+	const width = 10
+	full := int(min(done, of) * width / of)
+	return fmt.Sprintf("%s%s %s of %s  ", strings.Repeat("█", full), strings.Repeat("░", width-full), amount(done), amount(of))
 }
 
 // cut shortens a line to a width in characters.

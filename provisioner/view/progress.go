@@ -20,6 +20,8 @@ type event struct {
 	Component string     `json:"component,omitempty"`
 	Action    string     `json:"action,omitempty"`
 	Seconds   *float64   `json:"seconds,omitempty"`
+	Bytes     int64      `json:"bytes,omitempty"` // sent so far
+	Of        int64      `json:"of,omitempty"`    // to be sent in all
 	Changes   int        `json:"changes,omitempty"`
 	Machines  int        `json:"machines,omitempty"`
 	Error     string     `json:"error,omitempty"`
@@ -77,7 +79,7 @@ func (o observe) Observe(e run.Event) { o(e) }
 func eventOf(e run.Event) event {
 	result := event{
 		Time: &e.Time, Kind: string(e.Kind), Phase: e.Phase, Stage: e.Stage,
-		Machine: e.Machine, Component: e.Component, Action: e.Action,
+		Machine: e.Machine, Component: e.Component, Action: e.Action, Bytes: e.Bytes, Of: e.Of,
 	}
 	if e.Took != 0 {
 		result.Seconds = new(e.Took.Seconds())

@@ -3,6 +3,7 @@ package view
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"io"
@@ -218,6 +219,29 @@ func TestProgressOnATerminal(t *testing.T) {
 		defer l.mu.Unlock()
 		golden(t, "live.txt", strings.Join(append(shots, "in the end:\n"+s.show()), "\n"))
 	})
+}
+
+// An upload shows how far it is.
+func TestUploadBar(t *testing.T) {
+	l := &live{summary: &summary{begin: time.Now(), total: 1}, by: map[string]*machineLine{}, out: io.Discard, size: func() (int, int) { return 90, 5 }}
+	l.observe(run.Event{Kind: run.PhaseStart, Phase: "machines"})
+	started := run.Event{Kind: run.ActionStart, Machine: "w1", Component: "bundle", Action: "send", Time: time.Now()}
+	l.observe(started)
+	moved := started
+	moved.Kind, moved.Bytes, moved.Of = run.ActionMoved, 46e6, 92e6
+	l.observe(moved)
+	if got := l.block(90, 5)[1]; !strings.Contains(got, "█████░░░░░ 46.0 MB of 92.0 MB") {
+		t.Errorf("half-way: %q", got)
+	}
+	l.observe(run.Event{Kind: run.ActionDone, Machine: "w1"})
+	l.observe(started)
+	if got := l.block(90, 5)[1]; strings.Contains(got, "█") {
+		t.Errorf("the next action has the bar of the last: %q", got)
+	}
+	event, err := json.Marshal(eventOf(moved))
+	if err != nil || !strings.Contains(string(event), `"bytes":46000000,"of":92000000`) {
+		t.Errorf("%s %v", event, err)
+	}
 }
 
 func TestVerify(t *testing.T) {
