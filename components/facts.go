@@ -47,7 +47,8 @@ type Facts struct {
 	Units        map[string]UnitFact // by name, ours only
 	Sysctls      map[string]string   // by dotted name, of those asked for
 	Certificates map[string]CertFact // by leaf name, from the agent, where there is one
-	Generation   uint64 // the highest lock generation the machine has seen
+	Cluster      string              // the name of the cluster that the machine was set up for, or ""
+	Generation   uint64              // the highest lock generation the machine has seen
 }
 
 // OS is from os-release.

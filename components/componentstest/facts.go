@@ -1,6 +1,7 @@
 package componentstest
 
 import (
+	"encoding/json"
 	"maps"
 	"path"
 	"slices"
@@ -59,6 +60,10 @@ func (m *Machine) Facts() components.Facts {
 			Stale: u.active == "active" && u.sum != onDisk ||
 				u.active == "activating" && m.loaded[name] != string(m.files[components.Units+"/"+name].content),
 		}
+	}
+	var node struct{ Cluster string }
+	if json.Unmarshal(m.files[components.Etc+"/node.json"].content, &node) == nil {
+		f.Cluster = node.Cluster
 	}
 	f.Certificates = maps.Clone(m.certs)
 	return f

@@ -28,7 +28,8 @@ it again goes on.
     provision down cluster.hcl
     provision down cluster.hcl --yes
 
-Running it twice, or on machines that are half set up, does no harm.`,
+Running it twice, or on machines that are half set up, does no harm. Machines that were set
+up for a cluster of another name stop it: nothing is taken from them with the wrong file.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.down(cmd.Context(), args[0], yes) },
 	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -55,7 +56,11 @@ func (a *app) down(ctx context.Context, path string, yes bool) error {
 	}
 	defer s.close()
 	found, err := s.look(ctx)
-	if err := errors.Join(err, s.strangers()); err != nil {
+	errs := []error{err, s.strangers()}
+	for _, problem := range plan.Strangers(s.cluster, found) {
+		errs = append(errs, problem)
+	}
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	told := &reports{all: map[string]removal.Report{}}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/bundle/bundletest"
 	"provision/provisioner/config"
 	"provision/provisioner/plan"
 	"provision/provisioner/ssh"
@@ -107,6 +108,27 @@ func TestAWorkerThatFailedIsNamedOnce(t *testing.T) {
 	}
 	if err := s.leftOut(); err != nil {
 		t.Errorf("once more: %v", err)
+	}
+}
+
+func TestTheWrongFileTakesNothingAway(t *testing.T) {
+	other := sshtest.Start(t, sshtest.Options{Exec: func(c *sshtest.Command) int {
+		io.Copy(io.Discard, c.Stdin)
+		fmt.Fprint(c.Stdout, "trace /etc/provision\ncluster other\nend\n")
+		return 0
+	}})
+	data, _ := bundletest.Make(t, "1.36.3", map[string]string{"bin/agent": "agent"})
+	bundles := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bundles, "bundle-1.36.3-linux-amd64.tar.zst"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := file(t, map[string]*sshtest.Server{"m1": machine(t), "w1": other})
+	for _, command := range []string{"plan", "down"} {
+		var out bytes.Buffer
+		code := Main(soon(t), []string{command, path, "--bundles", bundles}, strings.NewReader(""), &out, &out)
+		if code != exitFailed || !strings.Contains(out.String(), `w1: belongs to the cluster "other", and the file is of "test"`) {
+			t.Errorf("%s: exit status %d: %s", command, code, &out)
+		}
 	}
 }
 

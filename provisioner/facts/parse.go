@@ -103,6 +103,8 @@ var records = map[string]func(p *parser, rest string) error{
 	"firewall":      readFirewall,
 	"firewall-rule": readFirewallRule,
 
+	"cluster": text(func(f *components.Facts) *string { return &f.Cluster }),
+
 	"overlay-problem": readOverlayProblem,
 
 	"address":   readAddress,

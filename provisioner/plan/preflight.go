@@ -51,7 +51,7 @@ func Strangers(c components.Cluster, found Facts) []Problem {
 	for _, m := range c.Machines {
 		if of := found.Machines[m.Name].Cluster; of != "" && of != c.Name {
 			problems = append(problems, Problem{m.Name, fmt.Sprintf(
-				"belongs to the cluster %q, and the file is of %q: use that cluster's own file; to have the machine here, take it from there first with `provision down`", of, c.Name)})
+				"belongs to the cluster %q, and the file is of %q: use that cluster's own file, or take it away with that first (`provision down`)", of, c.Name)})
 		}
 	}
 	return problems

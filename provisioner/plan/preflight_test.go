@@ -54,6 +54,13 @@ func TestPreflight(t *testing.T) {
 		{"a first run that was cut off", func(_ *components.Cluster, found Facts) {
 			found.Machines["m1"] = with(found.Machines["m1"], authority)
 		}, nil},
+		{"machines of another cluster", func(_ *components.Cluster, found Facts) {
+			for name, cluster := range map[string]string{"m1": "site", "w1": "other"} {
+				f := found.Machines[name]
+				f.Cluster = cluster
+				found.Machines[name] = f
+			}
+		}, []string{`w1: belongs to the cluster "other", and the file is of "site"`}},
 		{"an older bundle", func(c *components.Cluster, found Facts) { c.Version = "1.35.4" },
 			[]string{"m1: runs Kubernetes v1.36.3, and the bundle is of 1.35.4"}},
 		{"a later bundle", func(c *components.Cluster, found Facts) { c.Version = "1.37.0" }, nil},
@@ -61,6 +68,7 @@ func TestPreflight(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, found := sound()
+			c.Name = "site"
 			found.Cluster.Nodes = map[string]components.NodeFact{"m1": {Version: "v1.36.3"}}
 			test.spoil(&c, found)
 			problems := Preflight(c, found)
