@@ -29,6 +29,7 @@ type sighting struct {
 	err      error    // it could not look
 	partners int      // machines whose pods exchanged the text with this one's
 	failed   []string // of its pods' exchanges
+	doubtful []string // machines whose pods had no answer from this one's, or another one's
 }
 
 // sniffed is one look at the wire of all machines at once, under way or done.
@@ -122,7 +123,11 @@ func (s *stage) exchange(ctx context.Context, marker string, note func(machine s
 				}
 			})
 			for _, to := range others {
-				note(to, func(seen *sighting) { seen.partners++ })
+				note(to, func(seen *sighting) {
+					if seen.partners++; err != nil {
+						seen.doubtful = append(seen.doubtful, from)
+					}
+				})
 			}
 		})
 	}
@@ -169,6 +174,8 @@ func (seen sighting) verdict() (string, error) {
 		return "", errFinal{fmt.Errorf("what its pod sends does not come back: %s", seen.failed[0])}
 	case seen.report.Ended != "":
 		return "", errFinal{fmt.Errorf("the look at its links ended early: %s", seen.report.Ended)}
+	case sum.WireGuard == 0 && len(seen.doubtful) == seen.partners:
+		return "", errSkip("nothing was exchanged: what the pod on " + seen.doubtful[0] + " sends does not come back")
 	case sum.WireGuard == 0:
 		return "", errFinal{fmt.Errorf("pods exchanged a text, and none of %d packets was of WireGuard: they take a way that is not looked at", sum.Packets)}
 	}

@@ -99,6 +99,16 @@ func TestWhatIsSeenOnTheWire(t *testing.T) {
 			},
 			want: "failed | what its pod sends does not come back: probe get: 10.244.1.3:8080: udp: i/o timeout",
 		},
+		"nothing arrives": {
+			w1: on(wire.Link{Name: "eth0", Packets: 50}),
+			broken: func(from, to, how string) error {
+				if from == "m1" && to == "w1" && how == "pod" {
+					return errors.New("i/o timeout")
+				}
+				return nil
+			},
+			want: "not checked | nothing was exchanged: what the pod on m1 sends does not come back",
+		},
 		"a machine alone": {machines: []string{"m1"}, want: "not checked | there is no other machine: nothing leaves this one"},
 	} {
 		t.Run(name, func(t *testing.T) {
