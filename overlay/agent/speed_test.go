@@ -138,4 +138,6 @@ func BenchmarkSpeed(b *testing.B) {
 	}
 	b.Logf("ratios to the hand-made pair, round by round: %.2f", ratios)
 	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(float64(one.wire.memory(b, "VmHWM"))/1024, "MiB-peak-sender")
+	b.ReportMetric(float64(other.wire.memory(b, "VmHWM"))/1024, "MiB-peak-receiver")
 }

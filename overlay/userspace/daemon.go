@@ -29,8 +29,9 @@ import (
 
 // memoryLimit is what Go's heap is kept below while it can, in bytes, where
 // GOMEMLIMIT does not say otherwise: garbage of the device's pools is collected
-// before it is that much. What waits inside the device is bounded by the gate.
-const memoryLimit = 96 << 20
+// before it is that much, and with 96 MiB that is so often that a stream is 15 %
+// slower. What waits inside the device is bounded by the gate.
+const memoryLimit = 128 << 20
 
 // Run carries traffic until the context ends, which leaves wg0 in place, or the
 // device is gone, which is an error.
