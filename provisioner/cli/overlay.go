@@ -51,6 +51,7 @@ Exit status: 0 all is well, 1 something is not.`,
 	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&dot, "dot", false, "print the graph for Graphviz")
 	cmd.Flags().BoolVar(&svg, "svg", false, "print a picture")
+	cmd.AddCommand(a.rotateCommand())
 	return cmd
 }
 
