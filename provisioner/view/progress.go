@@ -45,7 +45,7 @@ func (p *Printer) Progress(what plan.Plan) (observer run.Observer, finish func(e
 				p.line(e)
 			}
 	}
-	if fd, is := terminal(p.err); is {
+	if fd, is := drawable(p.err); is {
 		screen := newLive(p.err, p.errStyle, size(fd), s, what)
 		return observe(screen.observe), func(err error) {
 			screen.close()

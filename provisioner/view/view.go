@@ -47,9 +47,18 @@ func terminal(w io.Writer) (fd int, is bool) {
 	return int(file.Fd()), true
 }
 
+// drawable returns the file descriptor of a terminal that understands more than
+// lines: where it is "dumb", or nobody says what it is, escape sequences would
+// be shown as they are.
+func drawable(w io.Writer) (fd int, is bool) {
+	fd, is = terminal(w)
+	kind := os.Getenv("TERM")
+	return fd, is && kind != "dumb" && kind != ""
+}
+
 func styleFor(w io.Writer) style {
-	_, is := terminal(w)
-	return style(is && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
+	_, is := drawable(w)
+	return style(is && os.Getenv("NO_COLOR") == "")
 }
 
 // style says whether to use colour.
