@@ -26,6 +26,11 @@ A kubeconfig names one server: it is the first master of the file whose API serv
 now. It must be reachable from here at that master's address; where it is not, and where
 masters come and go, 'provision kubectl' goes through SSH to any that answers.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if merge && os.Getenv("KUBECONFIG") == "" {
+				if _, err := os.UserHomeDir(); err != nil {
+					return fmt.Errorf("no place for ~/.kube/config: %w; name the file in KUBECONFIG", err)
+				}
+			}
 			s, client, err := a.openAPI(cmd.Context(), args[0])
 			if err != nil {
 				return err

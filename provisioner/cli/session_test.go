@@ -132,6 +132,31 @@ func TestTheWrongFileTakesNothingAway(t *testing.T) {
 	}
 }
 
+func TestWithoutAHomeNothingIsMergedIntoTheFolderAtHand(t *testing.T) {
+	path := file(t, map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)})
+	t.Chdir(t.TempDir())
+	t.Setenv("HOME", "")
+	t.Setenv("KUBECONFIG", "")
+	var out bytes.Buffer
+	code := Main(soon(t), []string{"kubeconfig", path, "--merge"}, strings.NewReader(""), &out, &out)
+	if code != exitFailed || !strings.Contains(out.String(), "name the file in KUBECONFIG") {
+		t.Errorf("exit status %d: %s", code, &out)
+	}
+}
+
+func TestStatusSaysWhoseAMachineIsAndWhereNothingIs(t *testing.T) {
+	s := connected(t, file(t, map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}))
+	rows := s.rows(plan.Facts{Machines: map[string]components.Facts{
+		"m1": {},
+		"w1": {Traces: []string{components.Etc}, Cluster: "other"},
+	}})
+	for i, want := range []string{"nothing of ours is on it", `belongs to the cluster "other"`} {
+		if got := strings.Join(rows[i].Problems, "; "); got != want {
+			t.Errorf("%s: %q, not %q", rows[i].Name, got, want)
+		}
+	}
+}
+
 func TestALookAfterAFailureLeavesTheMachineOut(t *testing.T) {
 	s := connected(t, file(t, map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}))
 	found, err := s.lookAgain(soon(t), []string{"w1"})

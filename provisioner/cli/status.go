@@ -83,7 +83,7 @@ func (a *app) status(ctx context.Context, path string) error {
 	}
 	if a.json {
 		err = a.printer().Document(map[string]any{"cluster": s.cluster.Name, "version": more.version, "api": found.Cluster.Reachable,
-			"addons": slices.Sorted(maps.Keys(found.Cluster.Applied)), "machines": rows, "warnings": append([]string{}, warned...), "notes": []string{verify.Limit}})
+			"addons": append([]string{}, slices.Sorted(maps.Keys(found.Cluster.Applied))...), "machines": rows, "warnings": append([]string{}, warned...), "notes": []string{verify.Limit}})
 	} else {
 		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "OVERLAY", "CERTIFICATES UNTIL", "STATE"}, cells)
 		if !found.Cluster.Reachable {
@@ -127,6 +127,12 @@ func (s *session) rows(found plan.Facts) []machineStatus {
 		if f, ok := found.Machines[m.Name]; ok {
 			row.Problems = append(append(row.Problems, unitProblems(f)...), f.Overlay...)
 			row.Expires = firstExpiry(f)
+			switch {
+			case plan.Untouched(f):
+				row.Problems = append(row.Problems, "nothing of ours is on it")
+			case f.Cluster != "" && f.Cluster != s.cluster.Name:
+				row.Problems = append(row.Problems, fmt.Sprintf("belongs to the cluster %q", f.Cluster))
+			}
 		}
 		switch {
 		case found.Cluster.Reachable && !known:
