@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -82,6 +83,9 @@ func New(ctx context.Context, endpoint Endpoint) (*Client, error) {
 		"admin.key":      &found.key,
 	} {
 		data, err := endpoint.Master.ReadFile(ctx, path.Join(components.PKI, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("has no %s: `provision up` sets it up", path.Join(components.PKI, name))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", path.Join(components.PKI, name), err)
 		}

@@ -61,7 +61,7 @@ func TestConnectNamesEveryMaster(t *testing.T) {
 		t.Fatal("connected")
 	}
 	for _, want := range []string{
-		"m1: read /etc/provision/pki/admin.key: ",
+		"m1: has no /etc/provision/pki/admin.key: `provision up` sets it up",
 		"m2: GET /readyz: 500 Internal Server Error: not ready: etcd, informer-sync",
 		"m3: GET /readyz: tls: failed to verify certificate",
 	} {
