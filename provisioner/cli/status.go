@@ -36,7 +36,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "Show how the machines and the cluster are",
 		Long: `Look at every machine and at the API, and show what is right and what is not. Nothing is
 changed. Warnings are of what goes on working for now: certificates that end within 30
-days, network policies that nobody enforces.
+days, network policies that nobody enforces. A note says what is outside of the tunnel.
 
     provision status cluster.hcl
     provision status cluster.hcl --json | jq '.machines[] | select(.ready | not)'
