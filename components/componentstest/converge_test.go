@@ -3,6 +3,7 @@ package componentstest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -133,8 +134,9 @@ func TestOnePlanIsEnough(t *testing.T) {
 	c := Cluster("m1", "w1", "w2")
 	site := NewSite(c)
 	converge(t, c, site)
-	if labels := site.Cluster.Facts().Nodes["w1"].Labels; labels["node-role.kubernetes.io/worker"] != "" || len(labels) != 1 {
-		t.Errorf("w1 has the labels %v", labels)
+	want := map[string]string{"node-role.kubernetes.io/worker": "", "kubernetes.io/hostname": "w1"}
+	if labels := site.Cluster.Facts().Nodes["w1"].Labels; !maps.Equal(labels, want) {
+		t.Errorf("w1 has the labels %v, want %v", labels, want)
 	}
 	if taints := site.Cluster.Facts().Nodes["m1"].Taints; !slices.Contains(taints, components.ControlPlaneTaint) {
 		t.Errorf("m1 has the taints %v", taints)
