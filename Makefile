@@ -12,10 +12,10 @@ VERSION = k8s.io/component-base/version
 STAMP = -X $(VERSION).gitVersion=$(KUBECTL) -X $(VERSION).gitMajor=1 -X $(VERSION).gitMinor=$(KUBECTL_MINOR) \
 	-X provision/provisioner/cli.Version=$(shell git describe --always --dirty 2>/dev/null || echo development)
 
-.PHONY: help build bundle prepare demo test bench lint reproducible clean
+.PHONY: help build bundle prepare demo test test-kernel bench lint reproducible clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 build: ## bin/provision and bin/lab
 	@mkdir -p bin
@@ -34,6 +34,9 @@ demo: prepare build bundle ## everything from source, three lab machines, a clus
 
 test: ## all tests
 	testenv/test.sh
+
+test-kernel: ## the overlay on two emulated machines with kernel WireGuard
+	testenv/kernel.sh
 
 bench: prepare build bundle ## figures as JSON lines
 	testenv/bench.sh

@@ -14,11 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootTime is how long a machine may take from power on to sshd. An emulated one
-// takes half a minute on a quiet host.
+// bootTime is how long a machine may take from power on to sshd.
 func (l *Lab) bootTime() time.Duration {
 	if l.Driver == qemu {
-		return 4 * time.Minute
+		return 8 * time.Minute // half a minute on a quiet host, many times that on a busy one
 	}
 	return 90 * time.Second
 }

@@ -1,6 +1,7 @@
 // Package testenv makes machines to test on: systemd-nspawn containers that
 // boot a whole Debian with systemd and sshd, on a network of their own, with
-// cables that can be pulled and power that can fail.
+// cables that can be pulled and power that can fail. Where a kernel or a clock
+// matters, they are emulated computers instead (qemu.go).
 //
 // It knows nothing of what is installed on the machines and imports nothing
 // else of this project. What a lab is made of:
