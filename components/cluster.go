@@ -2,6 +2,7 @@ package components
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -37,6 +38,25 @@ type Network struct {
 	NodeMask int
 	Services netip.Prefix
 	Domain   string // "cluster.local"
+
+	// The same of IPv6, where the cluster is dual-stack; else all zero. IPv4 is
+	// always there, and comes first.
+	Pods6     netip.Prefix
+	NodeMask6 int
+	Services6 netip.Prefix
+}
+
+// Dual says that pods and Services have addresses of both families.
+func (n Network) Dual() bool { return n.Pods6.IsValid() }
+
+// PodRanges are the ranges of pods, IPv4 first.
+func (n Network) PodRanges() []netip.Prefix { return present(n.Pods, n.Pods6) }
+
+// ServiceRanges are the ranges of Services, IPv4 first.
+func (n Network) ServiceRanges() []netip.Prefix { return present(n.Services, n.Services6) }
+
+func present(ranges ...netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(ranges, func(p netip.Prefix) bool { return !p.IsValid() })
 }
 
 // Overlay is how pods of different machines reach each other.
@@ -58,6 +78,9 @@ type MachineSpec struct {
 	// Endpoint is where the others send WireGuard's packets for this machine,
 	// where that is not Address and the overlay's port; else invalid.
 	Endpoint netip.AddrPort
+	// Address6 is an IPv6 address of its links which the Node has beside Address, where
+	// the cluster is dual-stack. Zero: the Node has none, and its pods do all the same.
+	Address6 netip.Addr
 	Labels   map[string]string
 	Taints   []Taint // in the file's order; nil on a master means upstream's control-plane taint
 }
@@ -93,6 +116,14 @@ type Image struct {
 	File string // its name in the bundle: "images/pause.tar"
 }
 
+// Addresses are those of the machine's Node, IPv4 first.
+func (m MachineSpec) Addresses() []netip.Addr {
+	if m.Address6.IsValid() {
+		return []netip.Addr{m.Address, m.Address6}
+	}
+	return []netip.Addr{m.Address}
+}
+
 // Masters returns the machines with that role, in order.
 func (c Cluster) Masters() []MachineSpec {
 	var masters []MachineSpec
@@ -115,10 +146,20 @@ func (c Cluster) Image(name string) string {
 	return ""
 }
 
-// ServiceAddress returns the n-th address of the service range: 1 is the API's,
-// 10 is DNS's.
-func (n Network) ServiceAddress(index int) netip.Addr {
-	addr := n.Services.Masked().Addr()
+// ServiceAddress returns the n-th address of the IPv4 service range: 1 is the
+// API's, 10 is DNS's.
+func (n Network) ServiceAddress(index int) netip.Addr { return nth(n.Services, index) }
+
+// ServiceAddress6 is ServiceAddress for IPv6, and zero where there is none.
+func (n Network) ServiceAddress6(index int) netip.Addr {
+	if !n.Dual() {
+		return netip.Addr{}
+	}
+	return nth(n.Services6, index)
+}
+
+func nth(of netip.Prefix, index int) netip.Addr {
+	addr := of.Masked().Addr()
 	for range index {
 		addr = addr.Next()
 	}

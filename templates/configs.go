@@ -68,10 +68,12 @@ func ResolvConfFile(v ResolvConf) []byte { return render("resolv.conf", v) }
 
 // ProxyConfig is proxy.yaml.
 type ProxyConfig struct {
-	Name     string // of the Node
-	Address  netip.Addr
-	Pods     netip.Prefix
-	LowerOOM bool
+	Name    string // of the Node
+	Address netip.Addr
+	Pods    []netip.Prefix // at most one of each family
+	// NodePorts are the addresses at which NodePorts are; none: the Node's own.
+	NodePorts []netip.Prefix
+	LowerOOM  bool
 }
 
 // ProxyYAML returns kube-proxy's configuration.

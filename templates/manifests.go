@@ -30,6 +30,7 @@ func InventoryYAML(v Inventory) []byte { return render("inventory.yaml", v) }
 type CoreDNS struct {
 	Image    string
 	Address  netip.Addr // of the Service
+	Address6 netip.Addr // the Service's of IPv6; zero: it has none
 	Domain   string     // "cluster.local"
 	Replicas int
 }

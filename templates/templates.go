@@ -10,7 +10,10 @@ package templates
 import (
 	"bytes"
 	"embed"
+	"fmt"
+	"reflect"
 	"strconv"
+	"strings"
 	"text/template"
 )
 
@@ -19,8 +22,18 @@ var embedded embed.FS
 
 var parsed = template.Must(template.New("").
 	Option("missingkey=error").
-	Funcs(template.FuncMap{"quote": strconv.Quote}).
+	Funcs(template.FuncMap{"quote": strconv.Quote, "list": list}).
 	ParseFS(embedded, "files/*"))
+
+// list writes values as flags take several of them: with commas in between.
+func list(values any) string {
+	var text []string
+	of := reflect.ValueOf(values)
+	for i := range of.Len() {
+		text = append(text, fmt.Sprint(of.Index(i)))
+	}
+	return strings.Join(text, ",")
+}
 
 // render fills a template in. The types fit the templates, which the goldens
 // show, so that an error is a mistake in this package.

@@ -18,8 +18,8 @@ var update = flag.Bool("update", false, "rewrite testdata/*.golden")
 
 var (
 	address  = netip.MustParseAddr("192.0.2.11")
-	pods     = netip.MustParsePrefix("10.244.0.0/16")
-	services = netip.MustParsePrefix("10.96.0.0/16")
+	pods     = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")}
+	services = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}
 	process  = Process{
 		Binary:      "/opt/provision/1.36.3-0123456789ab/bin/node",
 		Environment: []string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS=2", "GOGC=75"},
@@ -53,7 +53,7 @@ var rendered = map[string][]byte{
 	"identities.yaml": IdentitiesYAML(),
 	"inventory.yaml":  InventoryYAML(Inventory{Cluster: "site", Machines: `[{"name":"m1","role":"master","address":"192.0.2.11"}]`}),
 	"kubeconfig.yaml": KubeconfigYAML(Kubeconfig{Cluster: "site", Server: "https://127.0.0.1:6444", Leaf: "kubelet"}),
-	"kubelet.service": KubeletService(Kubelet{Process: process, Name: "w1", Address: address}),
+	"kubelet.service": KubeletService(Kubelet{Process: process, Name: "w1", Addresses: []netip.Addr{address}}),
 	"kubelet.yaml": KubeletYAML(KubeletConfig{Address: address, Domain: "cluster.local", DNS: netip.MustParseAddr("10.96.0.10"),
 		ResolvConf: "/run/systemd/resolve/resolv.conf", CgroupDriver: "systemd", LeaseSeconds: 4, StatusFrequency: "6s",
 		Taints: []Taint{{Key: "node-role.kubernetes.io/control-plane", Effect: "NoSchedule"}}}),

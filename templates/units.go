@@ -19,12 +19,12 @@ func EtcdService(v Etcd) []byte { return render("etcd.service", v) }
 // APIServer is apiserver.service.
 type APIServer struct {
 	Process
-	Address      netip.Addr   // where it listens
-	Port         int          //
-	Services     netip.Prefix // the Service range
-	Domain       string       // "cluster.local"
-	EvictSeconds int          // how long a new pod tolerates a dead node
-	Several      bool         // there are other API servers to go to
+	Address      netip.Addr     // where it listens
+	Port         int            //
+	Services     []netip.Prefix // the Service ranges, at most one of each family
+	Domain       string         // "cluster.local"
+	EvictSeconds int            // how long a new pod tolerates a dead node
+	Several      bool           // there are other API servers to go to
 }
 
 // APIServerService returns the API server's unit.
@@ -41,10 +41,11 @@ type Election struct {
 type ControllerManager struct {
 	Process
 	Election
-	Cluster       string // its name
-	Pods          netip.Prefix
-	NodeMask      int
-	Services      netip.Prefix
+	Cluster       string         // its name
+	Pods          []netip.Prefix // at most one of each family
+	NodeMask      int            // of IPv4
+	NodeMask6     int            // of IPv6; 0: there is none
+	Services      []netip.Prefix
 	MonitorPeriod string // how often Nodes are looked at
 	MonitorGrace  string // a Node unheard of for so long is not ready
 }
@@ -75,8 +76,8 @@ func ContainerdService(v Containerd) []byte { return render("containerd.service"
 // Kubelet is kubelet.service.
 type Kubelet struct {
 	Process
-	Name    string // of the Node
-	Address netip.Addr
+	Name      string       // of the Node
+	Addresses []netip.Addr // the Node's, at most one of each family
 }
 
 // KubeletService returns kubelet's unit.

@@ -33,6 +33,7 @@ func Access(c components.Cluster, facts components.ClusterFacts) []components.Ac
 		newApply("coredns", "CoreDNS", templates.CoreDNSYAML(templates.CoreDNS{
 			Image:    c.Image("coredns"),
 			Address:  c.Network.ServiceAddress(10),
+			Address6: c.Network.ServiceAddress6(10),
 			Domain:   c.Network.Domain,
 			Replicas: replicas(c),
 		})),

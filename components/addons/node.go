@@ -31,6 +31,9 @@ func RoleLabel(role components.Role) string {
 // after a back-off of seconds, and the pod subnet is given out meanwhile.
 func Nodes(c components.Cluster, m components.MachineSpec, facts components.ClusterFacts) []components.Action {
 	node := Node{Name: m.Name, Address: m.Address.String(), Labels: map[string]string{RoleLabel(m.Role): ""}, Taints: m.NodeTaints()}
+	if m.Address6.IsValid() {
+		node.Address6 = m.Address6.String()
+	}
 	maps.Copy(node.Labels, m.Labels)
 	have, there := facts.Nodes[m.Name]
 	if there && facts.Applied[node.key()] == node.Sum() && node.labelled(have) && node.tainted(have.Taints) {
@@ -43,8 +46,11 @@ func Nodes(c components.Cluster, m components.MachineSpec, facts components.Clus
 type Node struct {
 	Name    string
 	Address string
-	Labels  map[string]string
-	Taints  []components.Taint
+	// Address6 is left out of the sum where there is none: a cluster of IPv4 alone
+	// has the sum that it had before there was this field.
+	Address6 string `json:",omitempty"`
+	Labels   map[string]string
+	Taints   []components.Taint
 }
 
 // taintsAnnotation holds the taints that we gave, so that those that left the
@@ -169,11 +175,12 @@ func (a Node) create(ctx context.Context, api components.API) error {
 	if len(node.Status.Addresses) > 0 {
 		return nil
 	}
-	return do(ctx, api, "PATCH", a.path()+"/status", mergePatch, map[string]any{"status": map[string]any{
-		"addresses": []map[string]string{
-			{"type": "InternalIP", "address": a.Address},
-			{"type": "Hostname", "address": a.Name},
-		}}}, nil)
+	addresses := []map[string]string{{"type": "InternalIP", "address": a.Address}}
+	if a.Address6 != "" {
+		addresses = append(addresses, map[string]string{"type": "InternalIP", "address": a.Address6})
+	}
+	addresses = append(addresses, map[string]string{"type": "Hostname", "address": a.Name})
+	return do(ctx, api, "PATCH", a.path()+"/status", mergePatch, map[string]any{"status": map[string]any{"addresses": addresses}}, nil)
 }
 
 // first are the labels that the Node begins with. Its hostname is kubelet's own

@@ -54,13 +54,17 @@ var settings = []actions.Setting{
 	{Name: "net.bridge.bridge-nf-call-iptables", Value: "1"},
 }
 
+// IPv6 is a parameter that every kernel has which speaks IPv6. The overlay sets
+// it, and only where pods have addresses of IPv6.
+const IPv6 = "net.ipv6.conf.all.forwarding"
+
 // Sysctls are the names that facts are asked for.
 func Sysctls() []string {
-	names := make([]string, len(settings))
+	names := make([]string, len(settings), len(settings)+1)
 	for i, s := range settings {
 		names[i] = s.Name
 	}
-	return names
+	return append(names, IPv6)
 }
 
 // Actions prepare the machine.

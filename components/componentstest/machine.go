@@ -56,7 +56,7 @@ func New(name string) *Machine {
 		files:    map[string]file{},
 		sysctls: map[string]string{
 			"kernel.keys.root_maxbytes": "25000000", "kernel.keys.root_maxkeys": "1000000", "kernel.panic": "0",
-			"kernel.panic_on_oops": "1", "vm.overcommit_memory": "0", "vm.panic_on_oom": "0", "net.ipv4.ip_forward": "0",
+			"kernel.panic_on_oops": "1", "vm.overcommit_memory": "0", "vm.panic_on_oom": "0", "net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0",
 		},
 		modules: map[string]bool{},
 		units:   map[string]*unit{},

@@ -16,15 +16,20 @@ type Approval struct {
 
 // Approved is one machine whose kubelet may serve.
 type Approved struct {
-	Name    string `json:"name"`
-	Address string `json:"address"`
+	Name      string   `json:"name"`
+	Address   string   `json:"address"`
+	Addresses []string `json:"addresses,omitempty"` // more of them
 }
 
 func (p plane) approver() {
 	p.kubeconfig(approverKubeconfig, "certificates")
 	approval := Approval{Kubeconfig: approverKubeconfig}
 	for _, m := range p.c.Machines {
-		approval.Machines = append(approval.Machines, Approved{Name: m.Name, Address: m.Address.String()})
+		machine := Approved{Name: m.Name, Address: m.Address.String()}
+		if m.Address6.IsValid() {
+			machine.Addresses = []string{m.Address6.String()}
+		}
+		approval.Machines = append(approval.Machines, machine)
 	}
 	text, err := json.MarshalIndent(approval, "", "  ")
 	if err != nil {

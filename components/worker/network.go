@@ -83,6 +83,10 @@ func Userspace(c components.Cluster, f components.Facts) bool {
 func (n node) mesh() mesh.Config {
 	pods := mesh.Range{Prefix: n.c.Network.Pods, NodeMask: n.c.Network.NodeMask}
 	config := mesh.Default(n.m.Name, n.m.Address, pods, n.c.Network.Services)
+	if n.c.Network.Dual() {
+		config.Pods = append(config.Pods, mesh.Range{Prefix: n.c.Network.Pods6, NodeMask: n.c.Network.NodeMask6})
+		config.Services = append(config.Services, n.c.Network.Services6)
+	}
 	config.Mode = mesh.Kernel
 	if Userspace(n.c, n.f) {
 		config.Mode = mesh.Userspace

@@ -5,6 +5,7 @@ package worker
 
 import (
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -103,9 +104,9 @@ func (n node) kubelet() {
 	}))
 	n.Unit(kubelet, func(sum string) []byte {
 		return templates.KubeletService(templates.Kubelet{
-			Process: n.process(n.binary(), sum, runtime.Path(n.c), "GOGC=75"),
-			Name:    n.m.Name,
-			Address: n.m.Address,
+			Process:   n.process(n.binary(), sum, runtime.Path(n.c), "GOGC=75"),
+			Name:      n.m.Name,
+			Addresses: n.m.Addresses(),
 		})
 	}, kubeletFile, kubeletKubeconfig)
 }
@@ -127,13 +128,24 @@ func taints(m components.MachineSpec) []templates.Taint {
 	return taints
 }
 
+// nodePorts keeps kube-proxy from serving NodePorts at every IPv6 address of a
+// machine: "primary" says nothing of a family in which the Node has no address.
+// It takes loopback for no address at all.
+func (n node) nodePorts() []netip.Prefix {
+	if !n.c.Network.Dual() || n.m.Address6.IsValid() {
+		return nil
+	}
+	return []netip.Prefix{netip.PrefixFrom(n.m.Address, n.m.Address.BitLen()), netip.PrefixFrom(netip.IPv6Loopback(), 128)}
+}
+
 func (n node) proxy() {
 	n.File(proxyKubeconfig, 0o600, n.kubeconfig(viaBalancer, "proxy"))
 	n.File(proxyFile, 0o600, templates.ProxyYAML(templates.ProxyConfig{
-		Name:     n.m.Name,
-		Address:  n.m.Address,
-		Pods:     n.c.Network.Pods,
-		LowerOOM: n.f.LowerOOM,
+		Name:      n.m.Name,
+		Address:   n.m.Address,
+		Pods:      n.c.Network.PodRanges(),
+		NodePorts: n.nodePorts(),
+		LowerOOM:  n.f.LowerOOM,
 	}))
 	n.Unit(proxy, func(sum string) []byte {
 		return templates.ProxyService(templates.Proxy{Process: n.process(n.binary(), sum, runtime.Path(n.c), "GOGC=75")})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -107,6 +108,9 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err er
 		try(host.EnsureAddresses(overlay.Tunnel, want.Tunnel, want.Rules.Pods))
 	}
 	try(host.EnsureRoutes(slices.DeleteFunc(want.Routes, func(r overlay.Route) bool { return absent[r.Device] })))
+	if slices.ContainsFunc(want.Rules.Pods, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		try(host.KeepRouters(a.remember))
+	}
 	try(host.EnsureSysctls(want.Sysctls, a.remember))
 	if a.config.CNIConf != "" && len(want.CNI.Subnets) > 0 {
 		// Unlike our other files for everybody: it says what the links and addresses

@@ -42,7 +42,8 @@ func Remove(config overlay.Config) (removed []string, err error) {
 	}
 	before, err := state.Dir(config.StateDir).Before()
 	errs = append(errs, err)
-	restored, err := host.RestoreSysctls(overlay.Desired(config, overlay.Mesh{}, 0).Sysctls, before)
+	wrote := append(overlay.Desired(config, overlay.Mesh{}, 0).Sysctls, host.KeptRouters(before)...)
+	restored, err := host.RestoreSysctls(wrote, before)
 	errs = append(errs, err)
 	return append(removed, restored...), errors.Join(errs...)
 }

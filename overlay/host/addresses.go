@@ -36,6 +36,9 @@ func EnsureAddresses(name string, want, pods []netip.Prefix) error {
 			}
 		}
 	}
+	if slices.ContainsFunc(want, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		errs = append(errs, speakIPv6(name))
+	}
 	for _, p := range want {
 		if slices.Contains(have, p) {
 			continue

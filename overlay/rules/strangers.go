@@ -65,10 +65,16 @@ func friend(t *nftables.Table) bool {
 func ways(c *nftables.Chain, pods []netip.Prefix, self netip.Addr) []packet {
 	var list []packet
 	for _, of := range pods {
-		if of.Addr().Is4() != self.Is4() || c.Table.Family == nftables.TableFamilyIPv4 && !self.Is4() || c.Table.Family == nftables.TableFamilyIPv6 && self.Is4() {
+		four := of.Addr().Is4()
+		if c.Table.Family == nftables.TableFamilyIPv4 && !four || c.Table.Family == nftables.TableFamilyIPv6 && four {
 			continue
 		}
-		for _, p := range packets(of, self) {
+		machine := self
+		if four != self.Is4() {
+			// To pods of the other family it speaks as bridge0, which has their subnet's first address.
+			machine = of.Masked().Addr().Next()
+		}
+		for _, p := range packets(of, machine) {
 			if p.hook == *c.Hooknum {
 				list = append(list, p)
 			}

@@ -174,6 +174,7 @@ func (s *session) verifyOptions(ctx context.Context, client *kube.Client) (verif
 	return verify.Options{
 		Image:    image,
 		Domain:   s.cluster.Network.Domain,
+		Dual:     s.cluster.Network.Dual(),
 		Outside:  s.file.Cluster.Verify.Outside,
 		Port:     s.cluster.Overlay.Port,
 		Machines: s.verifyMachines(),

@@ -49,6 +49,13 @@ func (l *loader) checkDuplicates(machines []Machine, origins []origin) {
 				addresses[m.Address] = i
 			}
 		}
+		if m.Address6.IsValid() {
+			if first, twice := addresses[m.Address6]; twice {
+				l.report(&origins[i].address6, "Duplicate machine address", "%s is the address of %s as well (%s): an address belongs to one machine.", m.Address6, machines[first].Name, line(origins[first].address6))
+			} else {
+				addresses[m.Address6] = i
+			}
+		}
 		if m.SSH.Host == "" {
 			continue
 		}
@@ -100,51 +107,6 @@ func (l *loader) checkMasters(schema fileSchema, machines []Machine, origins []o
 	} else if masters > 0 && masters%2 == 0 {
 		l.warn(&origins[0].role, "Even number of masters", "%d masters survive the loss of %d, as %d do: the last one adds only work. Take an odd number.",
 			masters, (masters-1)/2, masters-1)
-	}
-}
-
-func (l *loader) checkRanges(schema fileSchema, file *File, origins []origin) {
-	block := &networkSchema{}
-	if schema.Cluster != nil && schema.Cluster.Network != nil {
-		block = schema.Cluster.Network
-	}
-	n := file.Cluster.Network
-	pods, services := l.rangeOf(block.Pods, schema), l.rangeOf(block.Services, schema)
-	if n.Pods.IsValid() && n.Services.IsValid() && n.Pods.Overlaps(n.Services) {
-		subject := services
-		if block.Services == nil {
-			subject = pods
-		}
-		l.report(subject, "Overlapping address ranges", "Pods have %s and Services %s: a cluster needs two ranges that share no address.", n.Pods, n.Services)
-	}
-	for i, m := range file.Machines {
-		if !m.Address.IsValid() {
-			continue
-		}
-		if n.Pods.Contains(m.Address) {
-			l.report(&origins[i].address, "Address inside pods", "%s lies in %s, which is for pods: give network.pods a range that no machine is in.", m.Address, n.Pods)
-		}
-		if n.Services.Contains(m.Address) {
-			l.report(&origins[i].address, "Address inside services", "%s lies in %s, which is for Services: give network.services a range that no machine is in.", m.Address, n.Services)
-		}
-	}
-	l.checkSubnets(pods, n, len(file.Machines))
-}
-
-// checkSubnets makes sure that every machine can own a subnet of the pods'.
-func (l *loader) checkSubnets(subject *hcl.Range, n Network, machines int) {
-	if !n.Pods.IsValid() {
-		return
-	}
-	bits := n.NodeMask - n.Pods.Bits()
-	switch {
-	case bits < 0:
-		l.report(subject, "Pod range too small", "%s is smaller than the /%d (network.node_mask) that each machine gets of it.", n.Pods, n.NodeMask)
-	case bits > 16:
-		l.report(subject, "Pod range too wide", "%s holds more than 65536 subnets of /%d, which is more than Kubernetes can hand out.", n.Pods, n.NodeMask)
-	case machines > 1<<bits:
-		l.report(subject, "Too many machines", "%s has room for %d machines with a /%d each, and the file has %d: take a wider network.pods or a longer network.node_mask.",
-			n.Pods, 1<<bits, n.NodeMask, machines)
 	}
 }
 

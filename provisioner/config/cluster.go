@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -45,20 +46,31 @@ func (l *loader) network(block *networkSchema, n *Network) {
 	if block == nil {
 		block = &networkSchema{}
 	}
-	n.Pods = l.prefix(block.Pods, "10.244.0.0/16")
-	n.Services = l.prefix(block.Services, "10.96.0.0/16")
+	n.Pods, n.Pods6 = l.prefixes(block.Pods, "10.244.0.0/16", "fd00:244::/56")
+	n.Services, n.Services6 = l.prefixes(block.Services, "10.96.0.0/16", "fd00:96::/112")
 	n.NodeMask = l.number(block.NodeMask, 24, 16, 28, "Invalid node mask")
+	mask6 := l.number(block.NodeMask6, 64, 48, 120, "Invalid node mask")
+	if n.Pods6.IsValid() {
+		n.NodeMask6 = mask6
+	}
 	n.Domain = l.text(block.Domain, "cluster.local")
 	if !isDNSName(n.Domain) {
 		l.report(block.Domain.Expr.Range().Ptr(), "Invalid domain", "domain must be a DNS name in lower case such as \"cluster.local\", not %q.", n.Domain)
 	}
-	if !n.Services.IsValid() {
+	l.serviceSize(block.Services, n.Services, 12, 28)
+	l.serviceSize(block.Services, n.Services6, 108, 124)
+}
+
+// serviceSize checks a range of Services against its family's widest and
+// narrowest mask.
+func (l *loader) serviceSize(attr *hcl.Attribute, services netip.Prefix, wide, narrow int) {
+	if !services.IsValid() {
 		return
 	}
-	if bits := n.Services.Bits(); bits > 28 {
-		l.report(block.Services.Expr.Range().Ptr(), "Service range too small", "%s has no tenth address for DNS to spare: take /28 or wider.", n.Services)
-	} else if bits < 12 {
-		l.report(block.Services.Expr.Range().Ptr(), "Service range too wide", "Kubernetes takes no more than a /12 for Services, and %s is wider.", n.Services)
+	if bits := services.Bits(); bits > narrow {
+		l.report(attr.Expr.Range().Ptr(), "Service range too small", "%s has no tenth address for DNS to spare: take /%d or wider.", services, narrow)
+	} else if bits < wide {
+		l.report(attr.Expr.Range().Ptr(), "Service range too wide", "Kubernetes takes no more than a /%d for Services, and %s is wider.", wide, services)
 	}
 }
 

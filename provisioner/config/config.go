@@ -36,6 +36,11 @@ type Network struct {
 	NodeMask int // every machine owns one subnet of Pods, this many bits long
 	Services netip.Prefix
 	Domain   string
+
+	// The same of IPv6, all zero where the file names none.
+	Pods6     netip.Prefix
+	NodeMask6 int
+	Services6 netip.Prefix
 }
 
 // Overlay is how pods of different machines reach each other.
@@ -77,6 +82,9 @@ type Machine struct {
 	// Endpoint is where the other machines send WireGuard's packets for this one,
 	// where that is not Address and the overlay's port; else invalid.
 	Endpoint netip.AddrPort
+	// Address6 is one of IPv6 that its Node has as well, in a cluster with both
+	// families; zero: none.
+	Address6 netip.Addr
 	Labels   map[string]string
 	Taints   []Taint // nil: nothing was said, which on a master means upstream's taint; empty: none
 	SSH      SSH     // the cluster's ssh block and the machine's own, merged

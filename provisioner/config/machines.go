@@ -11,7 +11,7 @@ import (
 // origin is where a machine and its parts are in the file. The ranges of what
 // was not said are those of the block's header.
 type origin struct {
-	name, address, role, host, endpoint hcl.Range
+	name, address, address6, role, host, endpoint hcl.Range
 }
 
 // inherited is what machines have from the cluster's ssh block. sudo is nil
@@ -104,7 +104,7 @@ func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherit
 		}
 		return attr.Expr.Range()
 	}
-	o := origin{name: where(block.Name), address: where(block.Address), role: where(block.Role), host: where(block.Address), endpoint: where(block.Endpoint)}
+	o := origin{name: where(block.Name), address: where(block.Address), address6: where(block.Address6), role: where(block.Role), host: where(block.Address), endpoint: where(block.Endpoint)}
 	name := block.Label
 	if each != nil {
 		name = fmt.Sprintf("%s-%s", block.Label, each["key"].AsString())
@@ -116,6 +116,7 @@ func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherit
 	m.Role = Role(l.choice(block.Role, "", "Invalid role", string(Master), string(Worker)))
 	m.Address = l.address(block)
 	m.Endpoint = l.endpoint(block.Endpoint, port)
+	m.Address6 = l.address6(block)
 	m.Labels = l.labels(block.Labels)
 	m.Taints = l.taints(block.Taints)
 	own := block.SSH.attributes()
@@ -147,9 +148,27 @@ func (l *loader) address(block machineSchema) netip.Addr {
 	case err != nil:
 		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "address must be an IPv4 address such as \"192.168.56.11\", not %q.", text.AsString())
 	case !addr.Is4():
-		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "address must be IPv4: clusters of IPv6 are not supported.")
+		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "address must be IPv4, at which machines reach each other; one of IPv6 goes beside it, as address6.")
 	case unusable(netip.PrefixFrom(addr, 32)):
 		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "%s is no address that other machines can reach.", addr)
+	default:
+		return addr
+	}
+	return netip.Addr{}
+}
+
+// address6 returns the machine's address of IPv6, which it need not have.
+func (l *loader) address6(block machineSchema) netip.Addr {
+	text := l.text(block.Address6, "")
+	if text == "" {
+		return netip.Addr{}
+	}
+	addr, err := netip.ParseAddr(text)
+	switch {
+	case err != nil || !addr.Is6() || addr.Zone() != "":
+		l.report(block.Address6.Expr.Range().Ptr(), "Invalid address", "address6 must be an IPv6 address such as \"2001:db8::11\", not %q.", text)
+	case unusable(netip.PrefixFrom(addr, 128)):
+		l.report(block.Address6.Expr.Range().Ptr(), "Invalid address", "%s is no address that other machines can reach.", addr)
 	default:
 		return addr
 	}

@@ -38,10 +38,11 @@ type clusterSchema struct {
 }
 
 type networkSchema struct {
-	Pods     *hcl.Attribute `hcl:"pods,optional"`
-	NodeMask *hcl.Attribute `hcl:"node_mask,optional"`
-	Services *hcl.Attribute `hcl:"services,optional"`
-	Domain   *hcl.Attribute `hcl:"domain,optional"`
+	Pods      *hcl.Attribute `hcl:"pods,optional"`
+	NodeMask  *hcl.Attribute `hcl:"node_mask,optional"`
+	NodeMask6 *hcl.Attribute `hcl:"node_mask6,optional"`
+	Services  *hcl.Attribute `hcl:"services,optional"`
+	Domain    *hcl.Attribute `hcl:"domain,optional"`
 }
 
 type overlaySchema struct {
@@ -94,6 +95,7 @@ type machineSchema struct {
 	Role       *hcl.Attribute    `hcl:"role,optional"`
 	Address    *hcl.Attribute    `hcl:"address"`
 	Endpoint   *hcl.Attribute    `hcl:"endpoint,optional"`
+	Address6   *hcl.Attribute    `hcl:"address6,optional"`
 	Labels     *hcl.Attribute    `hcl:"labels,optional"`
 	Taints     *hcl.Attribute    `hcl:"taints,optional"`
 	SSH        *machineSSHSchema `hcl:"ssh,block"`

@@ -2,7 +2,6 @@ package config
 
 import (
 	"math/big"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -120,44 +119,6 @@ func (l *loader) seconds(attr *hcl.Attribute, fallback, low, high time.Duration,
 		return d
 	}
 	return fallback
-}
-
-// prefix returns an IPv4 range without host bits.
-func (l *loader) prefix(attr *hcl.Attribute, fallback string) netip.Prefix {
-	text := l.text(attr, fallback)
-	p, err := netip.ParsePrefix(text)
-	switch {
-	case err != nil:
-		l.report(attr.Expr.Range().Ptr(), "Invalid address range", "%s must be a range such as %q, not %q.", attr.Name, fallback, text)
-	case !p.Addr().Is4():
-		l.report(attr.Expr.Range().Ptr(), "Invalid address range", "%s must be an IPv4 range such as %q; clusters of IPv6 are not supported.", attr.Name, fallback)
-	case p != p.Masked():
-		l.report(attr.Expr.Range().Ptr(), "Invalid address range", "%s has bits set after its mask; the range is written %q.", attr.Name, p.Masked())
-	case unusable(p):
-		l.report(attr.Expr.Range().Ptr(), "Invalid address range", "%s is set aside for another use (loopback, link-local, multicast or 192.0.0.0/24); take a private range such as %q.", p, fallback)
-	default:
-		return p
-	}
-	return netip.Prefix{}
-}
-
-// reserved are ranges that no pod, Service or machine may have an address in.
-// 192.0.0.0/24 holds the address at which pods find the API.
-var reserved = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("169.254.0.0/16"),
-	netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("224.0.0.0/3"),
-}
-
-func unusable(p netip.Prefix) bool {
-	for _, r := range reserved {
-		if p.Overlaps(r) {
-			return true
-		}
-	}
-	return false
 }
 
 // texts returns a list of strings; a single string is a list of one. It is nil

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ import (
 // this very sentence, whatever else it says: a firewall is its owner's.
 func checkFirewall(c components.Cluster, _ components.MachineSpec, f components.Facts) string {
 	for _, wall := range f.Firewalls {
-		if !admits(wall, c.Network.Pods.String()) {
+		if !admits(wall, c.Network.PodRanges()) {
 			way := map[string]firewall.Way{"forward": firewall.Forwarded, "input": firewall.Received}[wall.Hook]
 			return walled(firewall.Wall{Family: wall.Family, Table: wall.Table, Way: way, UFW: isUFW(wall)})
 		}
@@ -30,7 +31,10 @@ func checkFirewall(c components.Cluster, _ components.MachineSpec, f components.
 // everything is a rule without a condition.
 var everything = regexp.MustCompile(`^(counter( packets \d+ bytes \d+)? )?accept$|^-A \S+ -j ACCEPT$`)
 
-func admits(wall components.Firewall, pods string) bool {
+func admits(wall components.Firewall, pods []netip.Prefix) bool {
+	names := func(rule string) bool {
+		return slices.ContainsFunc(pods, func(p netip.Prefix) bool { return strings.Contains(rule, p.String()) })
+	}
 	// One table has chains for both hooks, and chains that those jump to. By the names
 	// that everybody gives them, a rule is not taken for the other hook's answer.
 	other := map[string]string{"input": "forward", "forward": "input"}[wall.Hook]
@@ -46,7 +50,7 @@ func admits(wall components.Firewall, pods string) bool {
 		if fields := strings.Fields(rule); len(fields) > 1 && fields[0] == "-A" {
 			chain = strings.ToLower(fields[1])
 		}
-		if !strings.Contains(chain, other) && (strings.Contains(rule, overlay.Bridge) || strings.Contains(rule, pods) || everything.MatchString(rule)) {
+		if !strings.Contains(chain, other) && (strings.Contains(rule, overlay.Bridge) || names(rule) || everything.MatchString(rule)) {
 			return true
 		}
 	}

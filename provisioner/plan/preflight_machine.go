@@ -2,12 +2,14 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"provision/components"
+	"provision/components/base"
 )
 
 // What a machine must have.
@@ -145,18 +147,31 @@ func checkClock(_ components.Cluster, _ components.MachineSpec, f components.Fac
 
 func checkAddress(_ components.Cluster, m components.MachineSpec, f components.Facts) string {
 	have := []string{}
+	missing := m.Addresses()
 	for _, prefix := range f.Addresses {
-		if prefix.Addr() == m.Address {
-			return ""
-		}
+		missing = slices.DeleteFunc(missing, func(a netip.Addr) bool { return a == prefix.Addr() })
 		if !prefix.Addr().IsLinkLocalUnicast() {
 			have = append(have, prefix.Addr().String())
 		}
 	}
+	if len(missing) == 0 {
+		return ""
+	}
 	if len(have) == 0 {
 		have = append(have, "none but loopback")
 	}
+	if missing[0] == m.Address6 {
+		return fmt.Sprintf("does not have the address %s, which its Node is to have as address6; it has %s", m.Address6, strings.Join(have, ", "))
+	}
 	return fmt.Sprintf("does not have the address %s, at which the cluster is to reach it; it has %s (where only SSH needs another one, that is ssh.host)", m.Address, strings.Join(have, ", "))
+}
+
+// checkIPv6 finds kernels without it, where pods are to have addresses of it.
+func checkIPv6(c components.Cluster, _ components.MachineSpec, f components.Facts) string {
+	if _, speaks := f.Sysctls[base.IPv6]; !c.Network.Dual() || speaks {
+		return ""
+	}
+	return "has no IPv6 in its kernel, and network.pods has a range of it; start the machine without ipv6.disable=1, or leave IPv6 out of network.pods and network.services"
 }
 
 // checkRanges finds links of the machine's own inside the cluster's ranges. Once
@@ -166,11 +181,11 @@ func checkRanges(c components.Cluster, m components.MachineSpec, f components.Fa
 		return ""
 	}
 	for _, prefix := range f.Addresses {
-		if prefix.Addr() == m.Address {
+		if slices.Contains(m.Addresses(), prefix.Addr()) {
 			continue // the file itself is wrong then, and says so
 		}
-		for what, of := range map[string]bool{"pods": c.Network.Pods.Contains(prefix.Addr()), "services": c.Network.Services.Contains(prefix.Addr())} {
-			if of {
+		for what, ranges := range map[string][]netip.Prefix{"pods": c.Network.PodRanges(), "services": c.Network.ServiceRanges()} {
+			if slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Contains(prefix.Addr()) }) {
 				return fmt.Sprintf("has the address %s on a link of its own, which lies in network.%s; give network.%s a range that no machine uses", prefix.Addr(), what, what)
 			}
 		}

@@ -65,7 +65,9 @@ func Reach(c components.Cluster, found Facts) map[string]reach.Request {
 		}
 		if request := trial[to.Name]; blank(f) {
 			own := reach.Endpoint{Proto: "tcp", Addr: netip.AddrPortFrom(to.Address, components.PortKubelet)}
-			request.Dial = append(request.Dial, reach.Dial{Endpoint: own, Pods: c.Network.Pods})
+			for _, pods := range c.Network.PodRanges() {
+				request.Dial = append(request.Dial, reach.Dial{Endpoint: own, Pods: pods})
+			}
 			trial[to.Name] = request
 		}
 	}
@@ -120,7 +122,9 @@ func Unreached(c components.Cluster, reports map[string]reach.Report) []Problem 
 				if wall := failure.Wall; wall != nil && wall.Valid() {
 					text = walled(*wall)
 				}
-				problems = append(problems, Problem{m.Name, text})
+				if problem := (Problem{m.Name, text}); !slices.Contains(problems, problem) { // of both families
+					problems = append(problems, problem)
+				}
 				continue
 			}
 			k := key{failure.Endpoint, failure.Reason}

@@ -22,6 +22,7 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 			Role:     components.Role(m.Role),
 			Address:  m.Address,
 			Endpoint: m.Endpoint,
+			Address6: m.Address6,
 			Labels:   m.Labels,
 		}
 		if m.Taints != nil {

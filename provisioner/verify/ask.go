@@ -40,8 +40,14 @@ func (s *stage) inPod(ctx context.Context, from pod, args ...string) (string, er
 	return string(stdout), nil
 }
 
+// errNoAddress is of a Service which should have an address of IPv6.
+var errNoAddress = errFinal{errors.New("the Service has no address of IPv6")}
+
 // ask has a pod fetch a probe's greeting.
 func (s *stage) ask(ctx context.Context, from pod, address string, port int) (greeting, error) {
+	if address == "" {
+		return greeting{}, errNoAddress
+	}
 	text, err := s.inPod(ctx, from, "get", "--timeout", "2s", urlOf(address, port, "/"))
 	if err != nil {
 		return greeting{}, err
@@ -53,6 +59,9 @@ func (s *stage) ask(ctx context.Context, from pod, address string, port int) (gr
 func (s *stage) askFrom(ctx context.Context, from Machine, address string, port int) (greeting, error) {
 	if from.Dial == nil {
 		return greeting{}, errFinal{errors.New("the machine cannot be reached")}
+	}
+	if address == "" {
+		return greeting{}, errNoAddress
 	}
 	return fetchGreeting(ctx, from, urlOf(address, port, "/"), 2*time.Second)
 }

@@ -37,6 +37,10 @@ var Checks = []Check{
 	{"outside", "A pod on each machine reaches a server outside.", (*stage).outside},
 }
 
+// inBoth are the checks that are made a second time with IPv6, where the cluster
+// has both families. NodePorts are at the machines' addresses, which are IPv4.
+var inBoth = []string{"pod to pod", "large answers", "host to pod", "service", "service from host", "same machine", "hairpin"}
+
 // eachPod makes a subject of every machine, for checks that begin in its pod.
 func (s *stage) eachPod(set string, try func(ctx context.Context, from pod) (string, error)) []subject {
 	var all []subject
@@ -68,8 +72,11 @@ func (s *stage) eachPair(try func(ctx context.Context, from Machine, to pod) err
 func (s *stage) pair(from, to Machine, try func(ctx context.Context, from Machine, to pod) error) subject {
 	return subject{name: from.Name + " → " + to.Name, try: func(ctx context.Context) (string, error) {
 		target := s.pods[probeSet][to.Name]
-		if !target.ready {
+		switch {
+		case !target.ready:
 			return "", errSkip("no pod runs on " + to.Name)
+		case target.address == "":
+			return "", errFinal{errors.New("the pod there has no address of IPv6")}
 		}
 		return "", try(ctx, from, target)
 	}}

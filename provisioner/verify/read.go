@@ -119,8 +119,9 @@ func readPods(ctx context.Context, cluster Cluster, namespace string) ([]pod, er
 
 // service is what is needed of a Service.
 type service struct {
-	address  string
-	nodePort int // of its first port; 0: none
+	address   string
+	addresses []string // all of them, of each family one
+	nodePort  int      // of its first port; 0: none
 }
 
 func readServices(ctx context.Context, cluster Cluster, namespace string) (map[string]service, error) {
@@ -128,8 +129,9 @@ func readServices(ctx context.Context, cluster Cluster, namespace string) (map[s
 		Items []struct {
 			Metadata struct{ Name string }
 			Spec     struct {
-				ClusterIP string
-				Ports     []struct{ NodePort int }
+				ClusterIP  string
+				ClusterIPs []string
+				Ports      []struct{ NodePort int }
 			}
 		}
 	}
@@ -138,7 +140,7 @@ func readServices(ctx context.Context, cluster Cluster, namespace string) (map[s
 	}
 	services := map[string]service{}
 	for _, item := range list.Items {
-		found := service{address: item.Spec.ClusterIP}
+		found := service{address: item.Spec.ClusterIP, addresses: item.Spec.ClusterIPs}
 		if len(item.Spec.Ports) > 0 {
 			found.nodePort = item.Spec.Ports[0].NodePort
 		}

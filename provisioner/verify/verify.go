@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,6 +68,7 @@ type Options struct {
 	Image  string // reference of the probe's image
 	Domain string // the cluster's: "cluster.local"
 	Port   int    // the overlay's, UDP
+	Dual   bool   // pods and Services have addresses of both families
 	// Outside is the "name:port" of an HTTP server that pods must reach. "": the
 	// resolvers of each machine that they answer, and no other.
 	Outside  string
@@ -118,6 +120,13 @@ func Run(ctx context.Context, cluster Cluster, options Options) (results []Resul
 	for _, check := range Checks {
 		for _, s := range check.subjects(stage) {
 			s.check = check.Name
+			work = append(work, s)
+		}
+		if !options.Dual || !slices.Contains(inBoth, check.Name) {
+			continue
+		}
+		for _, s := range check.subjects(stage.inIPv6()) {
+			s.check, s.name = check.Name, s.name+", IPv6"
 			work = append(work, s)
 		}
 	}

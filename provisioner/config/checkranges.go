@@ -1,0 +1,77 @@
+package config
+
+import (
+	"net/netip"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+func (l *loader) checkRanges(schema fileSchema, file *File, origins []origin) {
+	block := &networkSchema{}
+	if schema.Cluster != nil && schema.Cluster.Network != nil {
+		block = schema.Cluster.Network
+	}
+	n := file.Cluster.Network
+	pods, services := l.rangeOf(block.Pods, schema), l.rangeOf(block.Services, schema)
+	l.checkFamilies(block, n, pods, services)
+	for _, both := range [][2]netip.Prefix{{n.Pods, n.Services}, {n.Pods6, n.Services6}} {
+		if both[0].IsValid() && both[1].IsValid() && both[0].Overlaps(both[1]) {
+			subject := services
+			if block.Services == nil {
+				subject = pods
+			}
+			l.report(subject, "Overlapping address ranges", "Pods have %s and Services %s: a cluster needs two ranges that share no address.", both[0], both[1])
+		}
+	}
+	for i, m := range file.Machines {
+		l.checkInside(m.Address, &origins[i].address, n.Pods, n.Services)
+		l.checkInside(m.Address6, &origins[i].address6, n.Pods6, n.Services6)
+		if m.Address6.IsValid() && n.Pods.IsValid() && n.Services.IsValid() && !n.Pods6.IsValid() && !n.Services6.IsValid() {
+			l.report(&origins[i].address6, "Unused IPv6 address", "address6 is for clusters with both families: give network.pods and network.services a range of IPv6 as well, or leave it out.")
+		}
+	}
+	l.checkSubnets(pods, n.Pods, "node_mask", n.NodeMask, len(file.Machines))
+	l.checkSubnets(pods, n.Pods6, "node_mask6", n.NodeMask6, len(file.Machines))
+}
+
+// checkFamilies makes sure that pods and Services are of the same families.
+func (l *loader) checkFamilies(block *networkSchema, n Network, pods, services *hcl.Range) {
+	if !n.Pods.IsValid() || !n.Services.IsValid() || n.Pods6.IsValid() == n.Services6.IsValid() {
+		return
+	}
+	if n.Pods6.IsValid() {
+		l.report(services, "One family missing", "Pods have addresses of IPv6 (%s) and Services have not: give network.services a range of it too, such as \"fd00:96::/112\".", n.Pods6)
+	} else {
+		l.report(pods, "One family missing", "Services have addresses of IPv6 (%s) and pods have not: give network.pods a range of it too, such as \"fd00:244::/56\".", n.Services6)
+	}
+}
+
+// checkInside finds a machine's address in a range that is for something else.
+func (l *loader) checkInside(address netip.Addr, subject *hcl.Range, pods, services netip.Prefix) {
+	if !address.IsValid() {
+		return
+	}
+	if pods.Contains(address) {
+		l.report(subject, "Address inside pods", "%s lies in %s, which is for pods: give network.pods a range that no machine is in.", address, pods)
+	}
+	if services.Contains(address) {
+		l.report(subject, "Address inside services", "%s lies in %s, which is for Services: give network.services a range that no machine is in.", address, services)
+	}
+}
+
+// checkSubnets makes sure that every machine can own a subnet of the pods'.
+func (l *loader) checkSubnets(subject *hcl.Range, pods netip.Prefix, name string, mask, machines int) {
+	if !pods.IsValid() {
+		return
+	}
+	bits := mask - pods.Bits()
+	switch {
+	case bits < 0:
+		l.report(subject, "Pod range too small", "%s is smaller than the /%d (network.%s) that each machine gets of it.", pods, mask, name)
+	case bits > 16:
+		l.report(subject, "Pod range too wide", "%s holds more than 65536 subnets of /%d, which is more than Kubernetes can hand out.", pods, mask)
+	case machines > 1<<bits:
+		l.report(subject, "Too many machines", "%s has room for %d machines with a /%d each, and the file has %d: take a wider network.pods or a longer network.%s.",
+			pods, 1<<bits, mask, machines, name)
+	}
+}
