@@ -41,7 +41,7 @@ func Preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return slices.Concat(more(c), Strangers(c, found), problems, twins(c, found), orphans(c, found), downgrade(c, found))
+	return slices.Concat(more(c), Strangers(c, found), problems, twins(c, found), orphans(c, found), downgrade(c, found), moved(c, found))
 }
 
 // Strangers finds machines of a cluster of another name: whoever has the wrong
@@ -101,6 +101,33 @@ func downgrade(c components.Cluster, found Facts) []Problem {
 		if minor(runs) > minor(c.Version) {
 			problems = append(problems, Problem{m.Name, fmt.Sprintf(
 				"runs Kubernetes %s, and the bundle is of %s: there is no way back to an earlier minor version; use a bundle of the version that runs, or of a later one", runs, c.Version)})
+		}
+	}
+	return problems
+}
+
+// moved finds Nodes whose pod subnets are not of the file's ranges: Kubernetes gives
+// a Node its subnets once, and never changes them.
+func moved(c components.Cluster, found Facts) []Problem {
+	ranges := map[netip.Prefix]int{c.Network.Pods: c.Network.NodeMask}
+	if c.Network.Dual() {
+		ranges[c.Network.Pods6] = c.Network.NodeMask6
+	}
+	var problems []Problem
+	for _, m := range c.Machines {
+		has := found.Cluster.Nodes[m.Name].PodCIDRs
+		fits := 0
+		for _, text := range has {
+			subnet, err := netip.ParsePrefix(text)
+			for pods, mask := range ranges {
+				if err == nil && pods.Contains(subnet.Addr()) && subnet.Bits() == mask {
+					fits++
+				}
+			}
+		}
+		if len(has) > 0 && (fits != len(has) || fits != len(ranges)) {
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"has the pod subnets %s, which do not follow from network.pods and its masks: a Node keeps what it was given; put back what the file said, or take the cluster away with `provision down` first", strings.Join(has, ", "))})
 		}
 	}
 	return problems

@@ -119,10 +119,12 @@ func Unreached(c components.Cluster, reports map[string]reach.Report) []Problem 
 		for _, failure := range reports[m.Name].Failures {
 			if failure.Reason == reach.Walled {
 				text := "has a firewall that drops what pods send or get, and names that cannot be shown; see `nft list ruleset` there"
+				shown := false
 				if wall := failure.Wall; wall != nil && wall.Valid() {
-					text = walled(*wall)
+					text, shown = walled(*wall), true
 				}
-				if problem := (Problem{m.Name, text}); !slices.Contains(problems, problem) { // of both families
+				// One chain may stand in the way of both families.
+				if problem := (Problem{m.Name, text}); !shown || !slices.Contains(problems, problem) {
 					problems = append(problems, problem)
 				}
 				continue

@@ -35,6 +35,7 @@ type world struct {
 	pods       []*fakePod
 	turn       int // Services take their pods in turn
 	broken     func(from, to, how string) error
+	dual       bool     // pods and Services have addresses of both families
 	requests   []string // that change something
 	notReady   map[string]string
 	off        map[string]bool
@@ -59,7 +60,7 @@ type space struct {
 type fakePod struct {
 	name, set, node, address, namespace string
 	since                               time.Time // Ready from then on
-	gone, target                        bool
+	gone, target, dual                  bool
 }
 
 func newWorld(machines ...string) *world {
@@ -77,7 +78,7 @@ func newWorld(machines ...string) *world {
 
 // options describe the world's machines: m… is a master, all others workers.
 func (w *world) options() Options {
-	o := Options{Image: "provision.internal/probe:1", Domain: "cluster.local", Port: 51820}
+	o := Options{Image: "provision.internal/probe:1", Domain: "cluster.local", Dual: w.dual, Port: 51820}
 	for i, name := range w.machines {
 		role := components.Worker
 		if strings.HasPrefix(name, "m") {
@@ -106,7 +107,7 @@ func (w *world) Ready(context.Context) error { return nil }
 func (w *world) add(namespace, set, node string) {
 	index := slices.Index(w.machines, node)
 	w.pods = append(w.pods, &fakePod{
-		name: fmt.Sprintf("%s-%s-%d", set, node, len(w.pods)), set: set, node: node, namespace: namespace,
+		dual: w.dual, name: fmt.Sprintf("%s-%s-%d", set, node, len(w.pods)), set: set, node: node, namespace: namespace,
 		address: fmt.Sprintf("10.244.%d.%d", index, len(w.pods)+2), since: time.Now().Add(time.Second),
 	})
 }
@@ -220,7 +221,7 @@ func services(pairs ...string) any {
 	for i := 0; i < len(pairs); i += 2 {
 		items = append(items, map[string]any{
 			"metadata": map[string]any{"name": pairs[i]},
-			"spec":     map[string]any{"clusterIP": pairs[i+1], "ports": []any{map[string]any{"nodePort": 30001}}},
+			"spec":     map[string]any{"clusterIP": pairs[i+1], "clusterIPs": []string{pairs[i+1], six(pairs[i+1])}, "ports": []any{map[string]any{"nodePort": 30001}}},
 		})
 	}
 	return map[string]any{"items": items}
@@ -250,7 +251,7 @@ func (p *fakePod) object() any {
 	return map[string]any{
 		"metadata": map[string]any{"name": p.name, "labels": map[string]string{"app": p.set}},
 		"spec":     map[string]any{"nodeName": p.node},
-		"status":   map[string]any{"phase": "Pending", "podIP": p.address, "podIPs": []any{map[string]any{"ip": p.address}}, "conditions": []any{map[string]any{"type": "Ready", "status": status}}},
+		"status":   map[string]any{"phase": "Pending", "podIP": p.address, "podIPs": p.addresses(), "conditions": []any{map[string]any{"type": "Ready", "status": status}}},
 	}
 }
 
@@ -282,6 +283,12 @@ func (w *world) answer(node, client, address string) (greeting, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	host, _, _ := net.SplitHostPort(address)
+	if strings.Contains(host, ":") {
+		if err := w.broken(node, "", "IPv6"); err != nil {
+			return greeting{}, err
+		}
+		host, client = four(host), six(client)
+	}
 	var candidates []*fakePod
 	how := "pod"
 	service := map[string]string{"10.96.0.20": "all", "10.96.0.21": "near", "10.96.0.22": "one", "10.96.0.23": "web"}[host]
