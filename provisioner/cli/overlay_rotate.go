@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -55,14 +56,14 @@ func (a *app) completeEveryMachine(cmd *cobra.Command, args []string, word strin
 }
 
 func (a *app) rotate(ctx context.Context, path string, names []string, yes bool) error {
+	if err := a.know(path, names); err != nil {
+		return err
+	}
 	s, err := a.open(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if err := s.know(names); err != nil {
-		return err
-	}
 	found, err := s.look(ctx)
 	if err := errors.Join(err, s.lostMasters(), s.strangers(), s.canRotate(found)); err != nil {
 		return err
@@ -95,16 +96,22 @@ func (s *session) notRotated(names []string) error {
 	return errors.Join(errs...)
 }
 
-// know refuses names that the file does not have.
-func (s *session) know(names []string) error {
+// know refuses names that the file does not have, before any machine is asked. A
+// file that is wrong is left to whoever opens it.
+func (a *app) know(path string, names []string) error {
+	quiet := app{stdin: a.stdin, stdout: io.Discard, stderr: io.Discard, vars: a.vars, varFiles: a.varFiles}
+	file, err := quiet.load(path)
+	if err != nil {
+		return nil
+	}
 	var there []string
-	for _, m := range s.cluster.Machines {
+	for _, m := range file.Machines {
 		there = append(there, m.Name)
 	}
 	var errs []error
 	for _, name := range names {
 		if !slices.Contains(there, name) {
-			errs = append(errs, fmt.Errorf("%s: no machine of that name in %s%s", name, s.file.Path, meant(name, there)))
+			errs = append(errs, fmt.Errorf("%s: no machine of that name in %s%s", name, path, meant(name, there)))
 		}
 	}
 	if len(errs) > 0 {
