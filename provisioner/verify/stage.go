@@ -196,6 +196,7 @@ func removeNamespace(ctx context.Context, cluster Cluster, name string, patience
 	defer cancel()
 	path := "/api/v1/namespaces/" + name
 	deleted := false
+	var last error // what was wrong, not that time was up
 	for {
 		err := func() error {
 			if !deleted {
@@ -219,9 +220,12 @@ func removeNamespace(ctx context.Context, cluster Cluster, name string, patience
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("namespace %s is told to go, and not empty yet: %w", name, err)
+			return fmt.Errorf("namespace %s is told to go, and not empty yet: %w", name, last)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
