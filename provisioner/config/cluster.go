@@ -74,6 +74,9 @@ func (l *loader) serviceSize(attr *hcl.Attribute, services netip.Prefix, wide, n
 	}
 }
 
+// agentPort is overlay.AgentPort: this package knows none of ours.
+const agentPort = 51821
+
 func (l *loader) overlay(block *overlaySchema, o *Overlay) {
 	if block == nil {
 		block = &overlaySchema{}
@@ -82,6 +85,9 @@ func (l *loader) overlay(block *overlaySchema, o *Overlay) {
 	o.Port = l.port(block.Port, 51820)
 	if o.Port >= 30000 && o.Port <= 32767 {
 		l.report(block.Port.Expr.Range().Ptr(), "Invalid port", "port must be outside of 30000 to 32767, which Kubernetes hands out to Services of type NodePort.")
+	}
+	if o.Port == agentPort {
+		l.report(block.Port.Expr.Range().Ptr(), "Invalid port", "port must not be 51821, where the overlay's agents measure the tunnels and tell their metrics.")
 	}
 	o.MTU = l.number(block.MTU, 0, 0, 65455, "Invalid MTU")
 	if o.MTU != 0 && o.MTU < 1280 {

@@ -214,7 +214,7 @@ func (s *secured) filesAreClosed(t *testing.T) {
 
 // listeners compares what listens beyond loopback with what must.
 func (s *secured) listeners(t *testing.T) {
-	worker := []string{"tcp 22", "tcp 6444", "tcp 10250", "tcp 10256", "udp 51820"}
+	worker := []string{"tcp 22", "tcp 6444", "tcp 10250", "tcp 10256", "udp 51820", "tcp 51821", "udp 51821"}
 	want := map[string][]string{"m1": slices.Concat(worker, []string{"tcp 2379", "tcp 2380", "tcp 6443"}), "w1": worker}
 	for _, machine := range s.machines {
 		var got []string
@@ -232,6 +232,9 @@ func (s *secured) listeners(t *testing.T) {
 			}
 			if port == "6444" && host != "192.0.0.11" {
 				t.Errorf("%s: the balancer listens at %s", machine, host)
+			}
+			if port == "51821" && !strings.HasPrefix(host, "10.244.") {
+				t.Errorf("%s: the overlay's agent listens at %s", machine, host)
 			}
 			got = append(got, fields[0]+" "+port)
 		}

@@ -166,3 +166,19 @@ func TestSeveralMastersAreRefusedForNow(t *testing.T) {
 		t.Errorf("got %v", problems)
 	}
 }
+
+// The overlay's agent listens on addresses of its own: only who takes the port
+// everywhere is in its way.
+func TestWhoTakesTheAgentsPort(t *testing.T) {
+	for address, bad := range map[string]bool{"0.0.0.0": true, "::": true, "127.0.0.1": false} {
+		for _, proto := range []string{"tcp", "udp"} {
+			c, found := sound()
+			spoil(found, func(f *components.Facts) {
+				f.Listening = []components.Listener{{Proto: proto, Addr: netip.AddrPortFrom(netip.MustParseAddr(address), 51821), Process: "stranger"}}
+			})
+			if problems := Preflight(c, found); (len(problems) > 0) != bad {
+				t.Errorf("%s at %s: %v", proto, address, problems)
+			}
+		}
+	}
+}

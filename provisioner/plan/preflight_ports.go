@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"provision/components"
+	"provision/overlay"
 )
 
 // Ports that components use for themselves, on loopback or for health checks.
@@ -39,7 +40,10 @@ func checkPorts(c components.Cluster, m components.MachineSpec, f components.Fac
 	var taken []string
 	for _, l := range f.Listening {
 		port, addr := int(l.Addr.Port()), l.Addr.Addr()
-		if l.Proto == "tcp" && !slices.Contains(needed, port) || l.Proto == "udp" && port != c.Overlay.Port {
+		// The overlay's agent listens on addresses that only pods reach: whoever is on
+		// the machine's own is in nobody's way.
+		agents := port == overlay.AgentPort && addr.IsUnspecified()
+		if !agents && (l.Proto == "tcp" && !slices.Contains(needed, port) || l.Proto == "udp" && port != c.Overlay.Port) {
 			continue
 		}
 		if addr != m.Address && !addr.IsUnspecified() && !addr.IsLoopback() {
