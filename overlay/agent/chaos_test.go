@@ -112,9 +112,6 @@ func chaos(b *testing.B, x, y *machine, name string, cause func()) string {
 	var ready string
 	fmt.Sscan(watch.log.String(), &lost, &longest)
 	fmt.Sscan(clear.log.String(), &ready, &seen, &total)
-	if seen > 0 || total == 0 {
-		b.Logf("%s:\n%s", name, clear.log.String())
-	}
 	tcp := "lived"
 	if out := stream.log.String(); strings.Contains(out, "stream:") {
 		tcp = "died: " + strings.TrimSpace(out)

@@ -294,9 +294,7 @@ func sniff(link, duration string) error {
 		}
 		total++
 		if (buf[12] == 10 && buf[13] == 244) || (buf[16] == 10 && buf[17] == 244) {
-			if clear++; clear <= 3 {
-				fmt.Fprintf(os.Stderr, "in clear: % x\n", buf[:min(n, 40)])
-			}
+			clear++
 		}
 	}
 	fmt.Println(strconv.Itoa(clear), strconv.Itoa(total))
