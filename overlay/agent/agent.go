@@ -70,6 +70,7 @@ type agent struct {
 	agreed    bool       // the Node says the same
 
 	unshared  error    // why the pre-shared key cannot be read again
+	unkeyed   error    // why the machine's own keys cannot be
 	strangers []string // see rules.Strangers
 	looked    time.Time
 }
@@ -138,12 +139,12 @@ func (a *agent) run(ctx context.Context) error {
 		case a.trouble = <-a.announced:
 			a.announced = nil
 		case <-keys.C:
-			changed, err := a.loadKeys()
-			if err != nil {
-				a.log.Error("the keys stay as they are", "error", err)
-			}
-			if a.loadPresharedKey() && !changed {
-				break
+			before := a.unkeyed
+			var changed bool
+			changed, a.unkeyed = a.loadKeys()
+			news := (before == nil) != (a.unkeyed == nil)
+			if (a.loadPresharedKey() || news) && !changed {
+				break // healing is all that follows
 			}
 			if !changed {
 				a.follow()

@@ -35,6 +35,9 @@ func (a *agent) heal() time.Duration {
 	if a.trouble != nil {
 		problems = append(problems, a.trouble.Error())
 	}
+	if a.unkeyed != nil {
+		problems = append(problems, fmt.Sprintf("this machine's key stays as it was: %v", a.unkeyed))
+	}
 	if a.unshared != nil {
 		problems = append(problems, fmt.Sprintf("the pre-shared key stays as it was: %v", a.unshared))
 	}

@@ -109,7 +109,7 @@ func TestARemedyHelps(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := exec.LookPath(test.tool); err != nil {
-				t.Skip("needs " + test.tool)
+				t.Fatal("needs " + test.tool)
 			}
 			inNamespace(t)
 			load(t, test.made)
@@ -133,7 +133,7 @@ func TestARemedyHelps(t *testing.T) {
 // conditions that it leaves to modules of its own.
 func TestStrangersReadIptables(t *testing.T) {
 	if _, err := exec.LookPath("iptables-nft"); err != nil {
-		t.Skip("needs iptables-nft")
+		t.Fatal("needs iptables-nft")
 	}
 	inNamespace(t)
 	iptables := func(rules string) {

@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"provision/components/agent/durable"
 	"provision/components/bundle"
 )
 
@@ -63,7 +64,7 @@ func Unpack(ctx context.Context, stream io.Reader, root, id string) (Result, err
 		return Result{}, err
 	}
 	defer dir.Close()
-	unlock, err := lock(ctx, root)
+	unlock, err := durable.Lock(ctx, root, "another unpacking")
 	if err != nil {
 		return Result{}, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"provision/components"
+	"provision/components/agent/durable"
 	"provision/components/bundle/bundletest"
 )
 
@@ -190,7 +191,7 @@ func TestUnpackStopsWhenTold(t *testing.T) {
 	if _, err := Unpack(ctx, bytes.NewReader(data), root, id); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
-	unlock, err := lock(t.Context(), root)
+	unlock, err := durable.Lock(t.Context(), root, "another unpacking")
 	if err != nil {
 		t.Fatal(err)
 	}
