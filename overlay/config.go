@@ -45,6 +45,9 @@ const AgentPort = 51821
 // MinMTU is the smallest MTU that carries IPv6, and the smallest accepted.
 const MinMTU = 1280
 
+// defaultRunDir is where the agent tells how it is.
+const defaultRunDir = "/run/provision/overlay"
+
 // Range is an address range of pods and how it is cut: every node owns one
 // prefix of NodeMask bits of it.
 type Range struct {
@@ -99,7 +102,7 @@ func Default(node string, address netip.Addr, pods Range, services netip.Prefix)
 		Kubeconfig:     "/etc/provision/agent.kubeconfig",
 		NodeKubeconfig: "/etc/provision/kubelet.kubeconfig",
 		StateDir:       "/var/lib/provision/overlay",
-		RunDir:         "/run/provision/overlay",
+		RunDir:         defaultRunDir,
 		CNIConf:        "/etc/provision/cni/10-provision.conflist",
 	}
 }

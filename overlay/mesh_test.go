@@ -71,6 +71,11 @@ func TestAdmit(t *testing.T) {
 			n[2].Announcement = Announcement{1, testKey(3), testKey(2), netip.MustParseAddrPort("192.0.2.3:51820"), Kernel}.Text()
 			return n
 		}, all, "w3: refused: it announces the public key of w2"},
+		{"another's next key", func(n []Node) []Node {
+			n[1].Announcement = Announcement{1, testKey(2), testKey(9), netip.MustParseAddrPort("192.0.2.2:51820"), Kernel}.Text()
+			n[2].Announcement = announce(3, testKey(9), "192.0.2.3:51820")
+			return n
+		}, all, "w3: refused: it announces the public key of w2"},
 		{"its own key as its next", func(n []Node) []Node {
 			n[2].Announcement = Announcement{1, testKey(3), testKey(3), netip.MustParseAddrPort("192.0.2.3:51820"), Kernel}.Text()
 			return n

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -23,6 +24,22 @@ type Status struct {
 	Peers     []PeerStatus   `json:"peers"`
 	// Problems are sentences: what was refused, and what could not be done.
 	Problems []string `json:"problems"`
+}
+
+// StatusFile is where a machine's agent writes its status, where nothing else was
+// configured.
+const StatusFile = defaultRunDir + "/" + StatusName
+
+// StatusName is the file's name in the folder that the configuration names.
+const StatusName = "status.json"
+
+// ParseStatus reads what an agent wrote.
+func ParseStatus(text []byte) (Status, error) {
+	var s Status
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", StatusName, err)
+	}
+	return s, nil
 }
 
 // PeerStatus is how a peer is.

@@ -9,7 +9,6 @@ package rotation
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,9 +19,6 @@ import (
 	"provision/components"
 	"provision/overlay"
 )
-
-// StatusFile is where a machine's overlay agent writes how it is.
-const StatusFile = components.Run + "/overlay/status.json"
 
 // How long each step waits for others to learn, and how often it looks.
 const (
@@ -252,16 +248,12 @@ func await(ctx context.Context, look func() (missing string, err error)) error {
 
 // status is what a machine's agent last wrote.
 func status(ctx context.Context, on components.Machine) (overlay.Status, error) {
-	var s overlay.Status
-	text, err := on.ReadFile(ctx, StatusFile)
+	text, err := on.ReadFile(ctx, overlay.StatusFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, errors.New("its overlay agent does not run")
+		return overlay.Status{}, errors.New("its overlay agent does not run")
 	}
 	if err != nil {
-		return s, err
+		return overlay.Status{}, err
 	}
-	if err := json.Unmarshal(text, &s); err != nil {
-		return s, fmt.Errorf("%s: %w", StatusFile, err)
-	}
-	return s, nil
+	return overlay.ParseStatus(text)
 }

@@ -64,7 +64,7 @@ func (m *machine) Run(_ context.Context, argv []string, _ io.Reader) ([]byte, er
 
 // ReadFile gives the status: what it knows of itself at once, of others later.
 func (m *machine) ReadFile(_ context.Context, name string) ([]byte, error) {
-	if name != StatusFile {
+	if name != overlay.StatusFile {
 		return nil, fs.ErrNotExist
 	}
 	s := overlay.Status{Node: m.name, PublicKey: m.key, NextKey: m.next, Announced: time.Since(m.told) >= m.mesh.learn/2}

@@ -54,7 +54,7 @@ func (a *agent) heal() time.Duration {
 	}
 	data, jsonErr := json.MarshalIndent(status, "", "  ")
 	if jsonErr == nil {
-		jsonErr = state.WriteFile(filepath.Join(a.config.RunDir, "status.json"), append(data, '\n'), 0o644)
+		jsonErr = state.WriteFile(filepath.Join(a.config.RunDir, overlay.StatusName), append(data, '\n'), 0o644)
 	}
 	if jsonErr != nil {
 		a.log.Error("the status is not written", "error", jsonErr)

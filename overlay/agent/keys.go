@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -118,13 +117,12 @@ func commit(config overlay.Config, dir state.Dir) (overlay.Key, error) {
 
 // readStatus returns what the running agent last wrote.
 func readStatus(config overlay.Config) (overlay.Status, error) {
-	var s overlay.Status
-	data, err := os.ReadFile(filepath.Join(config.RunDir, "status.json"))
+	data, err := os.ReadFile(filepath.Join(config.RunDir, overlay.StatusName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, errors.New("there is no status: the overlay agent does not run")
+		return overlay.Status{}, errors.New("there is no status: the overlay agent does not run")
 	}
 	if err != nil {
-		return s, err
+		return overlay.Status{}, err
 	}
-	return s, json.Unmarshal(data, &s)
+	return overlay.ParseStatus(data)
 }

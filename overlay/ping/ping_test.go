@@ -128,3 +128,19 @@ func TestSearch(t *testing.T) {
 		t.Error("it looks for the path to a peer that is off")
 	}
 }
+
+// What did not come from our own asking is no answer.
+func TestAnswersToSomebodyElse(t *testing.T) {
+	p := New()
+	a := netip.MustParseAddrPort("10.244.1.2:1")
+	p.Set(netip.AddrPort{}, 1420, []netip.AddrPort{a})
+	p.peers[a].ping(7, time.Now())
+	p.take(nil, a, answer(message{cookie: [8]byte{1}, sequence: 7}))
+	if results, _ := p.Results(); results[a].RoundTrip != 0 {
+		t.Errorf("counted: %+v", results)
+	}
+	p.take(nil, a, answer(message{cookie: p.cookie, sequence: 7}))
+	if results, _ := p.Results(); results[a].RoundTrip == 0 {
+		t.Error("our own is not counted")
+	}
+}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,9 +17,6 @@ import (
 	"provision/provisioner/mesh"
 	"provision/provisioner/ssh"
 )
-
-// overlayStatus is where the overlay's agent writes how it is.
-const overlayStatus = "/run/provision/overlay/status.json"
 
 func (a *app) overlayCommand() *cobra.Command {
 	var dot, svg bool
@@ -105,15 +101,13 @@ func (s *session) mesh(ctx context.Context) mesh.Mesh {
 // seeOverlay reads what a machine's agent last wrote, and the machine's clock:
 // its times are by that.
 func seeOverlay(ctx context.Context, client *ssh.Client) mesh.Seen {
-	text, err := client.ReadFile(ctx, overlayStatus)
+	text, err := client.ReadFile(ctx, overlay.StatusFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return mesh.Seen{Err: errors.New("its overlay agent does not run: 'provision up' starts it")}
 	}
 	var s overlay.Status
 	if err == nil {
-		if err = json.Unmarshal(text, &s); err != nil {
-			err = fmt.Errorf("%s: %w", overlayStatus, err)
-		}
+		s, err = overlay.ParseStatus(text)
 	}
 	if err != nil {
 		return mesh.Seen{Err: err}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"provision/components"
-	"provision/components/rotation"
 	"provision/overlay"
 )
 
@@ -109,7 +108,7 @@ func (l *lab) rotate(args ...string) {
 func (l *lab) overlay(machine string) overlay.Status {
 	l.t.Helper()
 	var s overlay.Status
-	if err := json.Unmarshal([]byte(l.on(machine, "cat", rotation.StatusFile)), &s); err != nil {
+	if err := json.Unmarshal([]byte(l.on(machine, "cat", overlay.StatusFile)), &s); err != nil {
 		l.t.Fatal(err)
 	}
 	return s

@@ -15,8 +15,12 @@ type sending struct {
 }
 
 func (s sending) Bundle(_ context.Context, w io.Writer, _ map[string]bool) error {
-	_, err := io.Copy(w, bytes.NewReader([]byte(s.text)))
-	return err
+	for i := range s.text { // more often than is told of
+		if _, err := io.WriteString(w, s.text[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s sending) BundleSize(map[string]bool) int64 { return int64(len(s.text)) }
