@@ -48,7 +48,8 @@ type Facts struct {
 	Sysctls      map[string]string   // by dotted name, of those asked for
 	Certificates map[string]CertFact // by leaf name, from the agent, where there is one
 	Cluster      string              // the name of the cluster that the machine was set up for, or ""
-	Generation   uint64              // the highest lock generation the machine has seen
+	Etcd         EtcdFact
+	Generation   uint64 // the highest lock generation the machine has seen
 }
 
 // OS is from os-release.
@@ -85,6 +86,24 @@ type CertFact struct {
 	Authority     string   // SHA-256 (hex) of the issuing certificate it verifies against, or ""
 	NotBefore     time.Time
 	NotAfter      time.Time
+}
+
+// EtcdFact is what a master's member of etcd says, and whether it has data at
+// all. Without a member that answers only Data is known.
+type EtcdFact struct {
+	Data    bool         `json:"-"`       // there is a store
+	Cluster string       `json:"cluster"` // etcd's id of its cluster, hexadecimal
+	Member  string       `json:"member"`  // this member's
+	Leader  string       `json:"leader"`  // "": there is no quorum
+	Members []EtcdMember `json:"members"`
+}
+
+// EtcdMember is one member of etcd.
+type EtcdMember struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"` // "": it was added and never started
+	Peer    string `json:"peer"` // URL
+	Learner bool   `json:"learner"`
 }
 
 // ClusterFacts is what the API says, where there is one.

@@ -54,6 +54,9 @@ type Site interface {
 	// API returns a client of the cluster's API server with full rights,
 	// reached through SSH. It fails where no master answers.
 	API(ctx context.Context) (API, error)
+
+	// APIOf returns a client of the API server on that master and no other.
+	APIOf(ctx context.Context, master string) (API, error)
 }
 
 // API is what actions need of the cluster itself.

@@ -7,15 +7,10 @@ type EtcdConfig struct {
 	Name                  string
 	Host                  string // the machine's address, in brackets where it is IPv6
 	ClientPort, PeerPort  int
-	Members               []EtcdMember // the first members, this one included
-	State                 string       // "new" or "existing"
-	Token                 string       // the cluster's name
+	Token                 string // the cluster's name
 	HeartbeatMilliseconds int
 	ElectionMilliseconds  int
 }
-
-// EtcdMember is one member of etcd.
-type EtcdMember struct{ Name, URL string }
 
 // EtcdYAML returns etcd's configuration.
 func EtcdYAML(v EtcdConfig) []byte { return render("etcd.yaml", v) }

@@ -53,6 +53,8 @@ func (f *fake) BundleFile(string) ([]byte, error) { return f.file, nil }
 
 func (f *fake) API(context.Context) (components.API, error) { return f, f.api() }
 
+func (f *fake) APIOf(context.Context, string) (components.API, error) { return f, f.api() }
+
 func (f *fake) Ready(context.Context) error { return nil }
 
 func (f *fake) Apply(context.Context, []byte) error { return nil }

@@ -8,9 +8,10 @@ import (
 	"provision/components"
 )
 
-// WaitAPI waits until the cluster's API server answers and is ready.
+// WaitAPI waits until an API server of the cluster answers and is ready.
 type WaitAPI struct {
 	Of      string // component
+	Own     bool   // the one on the machine, which is a master; else any
 	Timeout time.Duration
 }
 
@@ -26,12 +27,12 @@ func (a WaitAPI) String() string { return "wait until the API server is ready" }
 func (WaitAPI) Touches() []components.Touch { return nil }
 
 // Apply asks again and again; the last answer is the error.
-func (a WaitAPI) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
+func (a WaitAPI) Apply(ctx context.Context, on components.Machine, site components.Site) error {
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
 	var last error
 	for {
-		api, err := site.API(ctx)
+		api, err := a.api(ctx, on, site)
 		if err == nil {
 			err = api.Ready(ctx)
 		}
@@ -47,4 +48,11 @@ func (a WaitAPI) Apply(ctx context.Context, _ components.Machine, site component
 		case <-time.After(pollEvery):
 		}
 	}
+}
+
+func (a WaitAPI) api(ctx context.Context, on components.Machine, site components.Site) (components.API, error) {
+	if a.Own {
+		return site.APIOf(ctx, on.Name())
+	}
+	return site.API(ctx)
 }

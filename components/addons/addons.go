@@ -15,14 +15,14 @@ import (
 )
 
 // Access applies, before any kubelet starts, what the machines and pods need
-// of the API from their first moment on. It belongs to the first master's job
-// and needs an API that is ready. DNS is among it, so that its pods wait for
+// of the API from their first moment on. It belongs to the job of the master
+// on, and needs its API server ready. DNS is among it, so that its pods wait for
 // nodes and not the nodes for them. Each machine's Node is Nodes' affair.
-func Access(c components.Cluster, facts components.ClusterFacts) []components.Action {
+func Access(c components.Cluster, on components.MachineSpec, facts components.ClusterFacts) []components.Action {
 	identities := missing(facts,
 		newApply("identities", "the rights of machines and people", templates.IdentitiesYAML()))
 	if len(identities) > 0 {
-		identities = slices.Insert(identities, 0, components.Action(newGrant(c, c.Masters()[0])))
+		identities = slices.Insert(identities, 0, components.Action(newGrant(c, on)))
 	}
 	return append(identities, missing(facts,
 		newApply("pod-subnets", "the policy that guards pod subnets", templates.PodSubnetsYAML()),

@@ -32,7 +32,7 @@ func names(list []components.Action) []string {
 
 func TestOnlyWhatIsMissing(t *testing.T) {
 	c := cluster()
-	all := Access(c, components.ClusterFacts{})
+	all := Access(c, c.Machines[0], components.ClusterFacts{})
 	if got, want := names(all), []string{"grant", "identities", "pod-subnets", "api-endpoint", "coredns"}; !slices.Equal(got, want) {
 		t.Errorf("a new cluster gets %v, want %v", got, want)
 	}
@@ -42,11 +42,11 @@ func TestOnlyWhatIsMissing(t *testing.T) {
 			facts.Applied[addon.Name] = addon.Sum
 		}
 	}
-	if left := slices.Concat(Access(c, facts), Actions(c, facts)); len(left) > 0 {
+	if left := slices.Concat(Access(c, c.Machines[0], facts), Actions(c, facts)); len(left) > 0 {
 		t.Errorf("left: %v", names(left))
 	}
 	facts.Applied["coredns"] = "older"
-	if got := names(Access(c, facts)); !slices.Equal(got, []string{"coredns"}) {
+	if got := names(Access(c, c.Machines[0], facts)); !slices.Equal(got, []string{"coredns"}) {
 		t.Errorf("an older CoreDNS gives %v", got)
 	}
 }

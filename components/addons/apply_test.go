@@ -74,7 +74,7 @@ func TestNodeLosesWhatLeftTheFile(t *testing.T) {
 
 func TestGrantNeedsTheAuthorities(t *testing.T) {
 	c, site := running(t)
-	err := addons.Access(c, components.ClusterFacts{})[0].Apply(t.Context(), site.Machines["m1"], site)
+	err := addons.Access(c, c.Masters()[0], components.ClusterFacts{})[0].Apply(t.Context(), site.Machines["m1"], site)
 	if exit := (*components.ExitError)(nil); !errors.As(err, &exit) {
 		t.Errorf("got %v", err)
 	}

@@ -70,7 +70,7 @@ func TestAccept(t *testing.T) {
 	}
 	apply([]components.Action{pki.Init{Agent: c.Agent()}, pki.Issue{Agent: c.Agent(), Signer: "m1", Leaves: pki.Leaves(c, m)}})
 	apply(base.Actions(c, m, f))
-	apply(etcd.Actions(c, m, f))
+	apply(etcd.Actions(c, m, f, etcd.Begin))
 	apply(master.Actions(c, m, f))
 	apply(worker.Network(c, m, f))
 	apply(worker.Actions(c, m, f))
@@ -82,7 +82,7 @@ func TestAccept(t *testing.T) {
 	}
 	t.Logf("ready after %s", time.Since(start).Round(10*time.Millisecond))
 	processes = append(processes, launch(t, "controller-manager"), launch(t, "scheduler"))
-	apply(addons.Access(c, components.ClusterFacts{}))
+	apply(addons.Access(c, m, components.ClusterFacts{}))
 	apply(addons.Actions(c, components.ClusterFacts{}))
 	apply(addons.Nodes(c, m, components.ClusterFacts{}))
 	apply(addons.Nodes(c, m, components.ClusterFacts{}))

@@ -34,10 +34,21 @@ func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, w
 			return nil, 1, "agent: grant: no authority"
 		}
 	case verb == "certificates init":
-		for _, name := range []string{"cluster-ca.crt", "cluster-ca.key", "etcd-ca.crt", "etcd-ca.key", "front-proxy-ca.crt", "front-proxy-ca.key",
-			"service-account.key", "service-account.pub", "encryption.yaml"} {
+		for _, name := range authorityFiles {
 			if _, ok := m.files[components.PKI+"/"+name]; !ok {
 				m.files[components.PKI+"/"+name] = file{mode: 0o644, content: []byte(name + " of " + m.name)}
+			}
+		}
+	case verb == "certificates export-authorities":
+		out, err = json.Marshal(m.authorities())
+	case verb == "certificates import-authorities":
+		var in map[string]string
+		if err = json.NewDecoder(stdin).Decode(&in); err == nil {
+			for name, text := range in {
+				if have, ok := m.files[components.PKI+"/"+name]; ok && string(have.content) != text {
+					return nil, 1, "agent: " + name + ": this machine has another one"
+				}
+				m.files[components.PKI+"/"+name] = file{mode: 0o644, content: []byte(text)}
 			}
 		}
 	case verb == "certificates preshared-key":
@@ -62,6 +73,17 @@ func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, w
 		return nil, 1, "agent: " + err.Error()
 	}
 	return out, 0, ""
+}
+
+var authorityFiles = []string{"cluster-ca.crt", "cluster-ca.key", "etcd-ca.crt", "etcd-ca.key", "front-proxy-ca.crt", "front-proxy-ca.key",
+	"service-account.key", "service-account.pub", "encryption.yaml"}
+
+func (m *Machine) authorities() map[string]string {
+	all := map[string]string{}
+	for _, name := range authorityFiles {
+		all[name] = string(m.files[components.PKI+"/"+name].content)
+	}
+	return all
 }
 
 func option(args []string, name string) string {

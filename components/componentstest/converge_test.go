@@ -53,8 +53,12 @@ func plan(c components.Cluster, site *Site) []job {
 		}
 		return nil
 	})
+	part(func(m components.MachineSpec, f components.Facts) []components.Action {
+		view := etcd.Look(c, map[string]components.Facts{m.Name: f})
+		return etcd.Actions(c, m, f, view.Step(m))
+	})
 	for _, of := range []func(components.Cluster, components.MachineSpec, components.Facts) []components.Action{
-		runtime.Actions, etcd.Actions, worker.Network, master.Actions,
+		runtime.Actions, worker.Network, master.Actions,
 	} {
 		part(func(m components.MachineSpec, f components.Facts) []components.Action { return of(c, m, f) })
 	}
@@ -63,7 +67,7 @@ func plan(c components.Cluster, site *Site) []job {
 			jobs = append(jobs, job{c.Masters()[0].Name, actions})
 		}
 	}
-	first(addons.Access(c, cluster))
+	first(addons.Access(c, c.Masters()[0], cluster))
 	part(func(m components.MachineSpec, _ components.Facts) []components.Action {
 		return addons.Nodes(c, m, cluster)
 	})

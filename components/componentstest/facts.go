@@ -66,6 +66,7 @@ func (m *Machine) Facts() components.Facts {
 		f.Cluster = node.Cluster
 	}
 	f.Certificates = maps.Clone(m.certs)
+	f.Etcd = m.etcdFact()
 	return f
 }
 

@@ -34,6 +34,7 @@ type Machine struct {
 	loaded  map[string]string // unit files as systemd last read them
 	images  map[string]bool
 	certs   map[string]components.CertFact
+	etcd    *ensemble // of its site
 	log     []string
 }
 
@@ -188,6 +189,12 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 			return fails(1, "No such file or directory")
 		}
 		return fmt.Appendf(nil, "%o\n", f.mode), nil
+	case "node":
+		if f, ok := m.files[argv[0]]; !ok || f.mode&0o100 == 0 || len(argv) < 3 || argv[1] != "etcd-members" {
+			return fails(127, argv[0]+": not found")
+		}
+		m.settle()
+		out, code, why = m.members(argv[2:])
 	case "agent":
 		if f, ok := m.files[argv[0]]; !ok || f.mode&0o100 == 0 {
 			return fails(127, argv[0]+": not found")

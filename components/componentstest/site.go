@@ -22,8 +22,10 @@ type Site struct {
 // NewSite returns a site of bare machines for a cluster of Cluster's.
 func NewSite(c components.Cluster) *Site {
 	s := &Site{Machines: map[string]*Machine{}, bundle: map[string][]byte{}}
+	e := &ensemble{}
 	for _, m := range c.Machines {
 		s.Machines[m.Name] = New(m.Name)
+		s.Machines[m.Name].etcd = e
 	}
 	// A file of the bundle holds its own base name, as Cluster has its sums.
 	for name := range c.Bundle.Files {
@@ -32,10 +34,7 @@ func NewSite(c components.Cluster) *Site {
 	}
 	masters := c.Masters()
 	s.Cluster = newAPI(func() bool {
-		return slices.ContainsFunc(masters, func(m components.MachineSpec) bool {
-			running := s.Machines[m.Name].Running()
-			return slices.Contains(running, "provision-apiserver.service") && slices.Contains(running, "provision-etcd.service")
-		})
+		return slices.ContainsFunc(masters, func(m components.MachineSpec) bool { return s.serves(m.Name) })
 	})
 	return s
 }
@@ -73,6 +72,20 @@ func (s *Site) BundleFile(name string) ([]byte, error) {
 		return content, nil
 	}
 	return nil, fmt.Errorf("the bundle has no %s", name)
+}
+
+// APIOf returns the cluster's API, while that master runs it.
+func (s *Site) APIOf(ctx context.Context, master string) (components.API, error) {
+	if !s.Cluster.Always && !s.serves(master) {
+		return nil, errNotReady
+	}
+	return s.API(ctx)
+}
+
+// serves says that a master runs an API server whose etcd has a quorum.
+func (s *Site) serves(master string) bool {
+	running := s.Machines[master].Running()
+	return slices.Contains(running, "provision-apiserver.service") && slices.Contains(running, "provision-etcd.service")
 }
 
 // API returns the cluster's API, while a master runs it.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"provision/components"
+	"provision/components/etcd"
 )
 
 // unit is what systemd knows of a unit besides its file.
@@ -109,10 +110,13 @@ func (m *Machine) start(name string) {
 
 // settle brings up those units that only waited for what they need.
 func (m *Machine) settle() {
-	for _, u := range m.units {
-		if u.active == "activating" && m.runs(u.file) {
+	for name, u := range m.units {
+		if u.active == "activating" && m.runs(u.file) && (name != etcd.Unit || m.etcd == nil || m.enter()) {
 			u.active = "active"
 			u.sum = field(u.file, "Environment=PROVISION_SUM=")
+			if name == etcd.Unit {
+				delete(m.files, etcd.EntryFile)
+			}
 		}
 	}
 }
@@ -173,4 +177,7 @@ func (m *Machine) Stop(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.unit(name).active = "inactive"
+	if name == etcd.Unit {
+		m.leave()
+	}
 }

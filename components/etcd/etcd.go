@@ -1,5 +1,7 @@
-// Package etcd runs one etcd member on every master. The certificates are
-// pki's; the membership of a cluster that runs is not decided here.
+// Package etcd runs one etcd member on every master, and decides how a master
+// gets into the cluster of the others: the first begins it, every other one is
+// added as a learner, catches up and is promoted, one at a time. The
+// certificates are pki's.
 package etcd
 
 import (
@@ -14,13 +16,29 @@ import (
 	"provision/templates"
 )
 
-const configFile = components.Etc + "/etcd.yaml"
+// Where things of etcd are on a master.
+const (
+	configFile = components.Etc + "/etcd.yaml"
+	dataFolder = components.State + "/etcd"
+
+	// EntryFile says how a member without data gets into its cluster; the member
+	// removes it once it has. See components/node.
+	EntryFile = components.State + "/stamps/etcd-entry.json"
+	// BegunFile stays. A master that has it, and neither data nor an entry, has
+	// lost its store.
+	BegunFile = components.State + "/stamps/etcd"
+)
+
+// begun is that file's content.
+const begun = "this machine is, or was, a member of the cluster's etcd\n"
 
 // Unit is etcd's unit.
 var Unit = actions.Service("etcd")
 
-// Actions put a member's configuration and unit in place and start it.
-func Actions(c components.Cluster, m components.MachineSpec, f components.Facts) []components.Action {
+// Actions put a member's configuration and unit in place and start it: with a
+// new store where it begins the cluster. One that is to join is not started: see
+// Join.
+func Actions(c components.Cluster, m components.MachineSpec, f components.Facts, step Step) []components.Action {
 	if m.Role != components.Master {
 		return nil
 	}
@@ -31,8 +49,6 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 		Host:                  host(m.Address),
 		ClientPort:            components.PortEtcdClient,
 		PeerPort:              components.PortEtcdPeer,
-		Members:               members(c, m),
-		State:                 state(c, m),
 		Token:                 c.Name,
 		HeartbeatMilliseconds: int(settings.Heartbeat / time.Millisecond),
 		ElectionMilliseconds:  int(settings.Election / time.Millisecond),
@@ -45,30 +61,21 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 			LowerOOM:    f.LowerOOM,
 		}})
 	}, configFile)
-	d.Start(false, Unit)
+	switch step {
+	case Begin:
+		d.File(EntryFile, 0o600, entryText(true, map[string]string{m.Name: Peer(m)}))
+		d.File(BegunFile, 0o600, []byte(begun))
+		d.Start(false, Unit)
+	case Serve:
+		d.File(BegunFile, 0o600, []byte(begun))
+		d.Start(false, Unit)
+	}
 	return d.Actions()
 }
 
-// members are the masters up to this one, in the file's order: so the first
-// begins alone, the next join one by one, and a master that is added at the
-// end of the file changes nobody else's configuration.
-func members(c components.Cluster, m components.MachineSpec) []templates.EtcdMember {
-	var members []templates.EtcdMember
-	for _, master := range c.Masters() {
-		url := "https://" + net.JoinHostPort(master.Address.String(), strconv.Itoa(components.PortEtcdPeer))
-		members = append(members, templates.EtcdMember{Name: master.Name, URL: url})
-		if master.Name == m.Name {
-			break
-		}
-	}
-	return members
-}
-
-func state(c components.Cluster, m components.MachineSpec) string {
-	if c.Masters()[0].Name == m.Name {
-		return "new"
-	}
-	return "existing"
+// Peer is the URL at which the other members reach a master's.
+func Peer(m components.MachineSpec) string {
+	return "https://" + net.JoinHostPort(m.Address.String(), strconv.Itoa(components.PortEtcdPeer))
 }
 
 func host(addr netip.Addr) string {

@@ -33,7 +33,7 @@ const (
 
 // The units.
 var (
-	apiServer         = actions.Service("apiserver")
+	APIServer         = actions.Service("apiserver")
 	controllerManager = actions.Service("controller-manager")
 	scheduler         = actions.Service("scheduler")
 	approver          = actions.Service("certificates")
@@ -51,9 +51,9 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	p.controllerManager()
 	p.scheduler()
 	p.approver()
-	d.Start(false, apiServer, controllerManager, scheduler, approver)
-	if d.Starts(apiServer) {
-		d.Add(actions.WaitAPI{Of: "master", Timeout: readyWithin})
+	d.Start(false, APIServer, controllerManager, scheduler, approver)
+	if d.Starts(APIServer) {
+		d.Add(actions.WaitAPI{Of: "master", Own: true, Timeout: readyWithin})
 	}
 	return d.Actions()
 }
@@ -100,7 +100,7 @@ func (p plane) kubeconfig(file, leaf string) {
 func (p plane) apiServer() {
 	p.File(authenticationFile, 0o600, templates.AuthenticationYAML())
 	p.File(auditFile, 0o600, templates.AuditYAML())
-	p.Unit(apiServer, func(sum string) []byte {
+	p.Unit(APIServer, func(sum string) []byte {
 		return templates.APIServerService(templates.APIServer{
 			Process:      p.process(p.node(), sum, "GOGC=60"),
 			Address:      p.m.Address,

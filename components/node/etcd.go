@@ -31,6 +31,9 @@ func runEtcd(file string) error {
 	if err != nil {
 		return fmt.Errorf("etcd: %s: %w", file, err)
 	}
+	if err := enter(config); err != nil {
+		return fmt.Errorf("etcd: %w", err)
+	}
 	// Upstream's own main fills this in; without it every request is warned of.
 	if config.WarningUnaryRequestDuration == 0 {
 		config.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration
@@ -53,6 +56,9 @@ func runEtcd(file string) error {
 	case <-stop:
 		etcd.Server.Stop()
 		return nil
+	}
+	if err := entered(); err != nil {
+		return fmt.Errorf("etcd: %w", err)
 	}
 	// Not under systemd there is nobody to tell, which is no error.
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {

@@ -33,6 +33,7 @@ var components = map[string]func() *cobra.Command{
 	"apiserver":          apiserver.NewAPIServerCommand,
 	"controller-manager": controllermanager.NewControllerManagerCommand,
 	"etcd":               newEtcdCommand,
+	"etcd-members":       newMembersCommand,
 	"kubelet":            func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 	"proxy":              proxy.NewProxyCommand,
 	"scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },

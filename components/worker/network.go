@@ -22,9 +22,10 @@ func Network(c components.Cluster, m components.MachineSpec, f components.Facts)
 	n := node{Draft: actions.NewDraft("network", f), c: c, m: m, f: f, settings: failover.From(c.Detect, c.Evict)}
 	units := []string{balancer, overlay}
 	n.File(balancerFile, 0o644, document(apibalancer.For(c)))
+	// It reads its file again by itself: a restart would cut every connection to the API.
 	n.Unit(balancer, func(sum string) []byte {
 		return templates.BalancerService(templates.Balancer{Process: n.process(c.Agent(), sum)})
-	}, balancerFile)
+	})
 
 	// The overlay reads with the agent's identity and writes its own Node with kubelet's.
 	n.File(agentKubeconfig, 0o600, n.kubeconfig(viaBalancer, "agent"))

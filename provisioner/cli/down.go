@@ -78,7 +78,7 @@ func (a *app) down(ctx context.Context, path string, yes bool) error {
 	observer, finish := printer.Progress(p)
 	env := s.env("down", observer)
 	env.Replan = func(ctx context.Context, failed []string) (plan.Plan, error) {
-		found, err := s.lookAgain(ctx, failed)
+		found, err := s.lookAgain(ctx, failed, nil)
 		return plan.Down(s.cluster, found, told.told), err
 	}
 	err = run.Apply(ctx, p, env)

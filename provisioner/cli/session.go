@@ -33,7 +33,8 @@ type session struct {
 	claim claim // on the lock; made when first needed
 
 	mu   sync.Mutex
-	kube *kube.Client
+	kube *kube.Client            // of a master that was ready when it was asked for
+	own  map[string]*kube.Client // by master
 }
 
 // open loads the file, finds the bundle and connects to every machine. A
@@ -143,6 +144,9 @@ func (s *session) close() {
 	if s.kube != nil {
 		s.kube.Close()
 	}
+	for _, client := range s.own {
+		client.Close()
+	}
 	for _, client := range s.clients {
 		client.Close()
 	}
@@ -196,10 +200,16 @@ func (s *session) look(ctx context.Context, without ...string) (plan.Facts, erro
 }
 
 // lookAgain looks in the middle of a run: without the machines that failed, of
-// which the run's own error says why, and only while every master answers.
-func (s *session) lookAgain(ctx context.Context, failed []string) (plan.Facts, error) {
+// which the run's own error says why, and only while every master answers but
+// those that were silent from the beginning.
+func (s *session) lookAgain(ctx context.Context, failed []string, silent map[string]bool) (plan.Facts, error) {
 	found, err := s.look(ctx, failed...)
-	return found, errors.Join(err, s.lostMasters())
+	for _, m := range s.cluster.Masters() {
+		if lost := s.unreach[m.Name]; lost != nil && !silent[m.Name] {
+			err = errors.Join(err, fmt.Errorf("%s: %w", m.Name, lost))
+		}
+	}
+	return found, err
 }
 
 // lostMasters says which masters do not answer, and why.

@@ -78,7 +78,7 @@ func TestAWorkerThatFallsSilentIsLeftOut(t *testing.T) {
 	servers := map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}
 	s := connected(t, file(t, servers))
 	servers["w1"].Drop()
-	found, err := s.lookAgain(soon(t), nil)
+	found, err := s.lookAgain(soon(t), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestAWorkerThatFallsSilentIsLeftOut(t *testing.T) {
 	}
 
 	servers["m1"].Drop()
-	if _, err := s.lookAgain(soon(t), nil); err == nil || !strings.Contains(err.Error(), "m1: ") {
+	if _, err := s.lookAgain(soon(t), nil, nil); err == nil || !strings.Contains(err.Error(), "m1: ") {
 		t.Errorf("a silent master: error %v", err)
 	}
 }
@@ -103,7 +103,7 @@ func TestAWorkerThatFailedIsNamedOnce(t *testing.T) {
 	servers := map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}
 	s := connected(t, file(t, servers))
 	servers["w1"].Drop()
-	if _, err := s.lookAgain(soon(t), []string{"w1"}); err != nil {
+	if _, err := s.lookAgain(soon(t), []string{"w1"}, nil); err != nil {
 		t.Error(err)
 	}
 	if err := s.leftOut(); err != nil {
@@ -159,7 +159,7 @@ func TestStatusSaysWhoseAMachineIsAndWhereNothingIs(t *testing.T) {
 
 func TestALookAfterAFailureLeavesTheMachineOut(t *testing.T) {
 	s := connected(t, file(t, map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}))
-	found, err := s.lookAgain(soon(t), []string{"w1"})
+	found, err := s.lookAgain(soon(t), []string{"w1"}, nil)
 	if _, there := found.Machines["w1"]; err != nil || there {
 		t.Errorf("found %v, error %v", found.Machines, err)
 	}

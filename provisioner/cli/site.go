@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"provision/components"
@@ -27,26 +28,34 @@ func (s site) BundleSize(have map[string]bool) int64 { return s.bundle.Size(have
 
 func (s site) BundleFile(name string) ([]byte, error) { return s.bundle.File(name) }
 
-// API returns a client of the first master that can be reached and has its
-// identities. Unlike session.api it does not ask whether the server answers:
-// an action may be the one that waits for it.
-func (s site) API(ctx context.Context) (components.API, error) {
+// API returns a client of a master's API server that says it is ready.
+func (s site) API(ctx context.Context) (components.API, error) { return s.api(ctx) }
+
+// APIOf returns a client of one master's API server. It does not ask whether the
+// server answers: an action may be the one that waits for it.
+func (s site) APIOf(ctx context.Context, master string) (components.API, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.kube != nil {
-		return s.kube, nil
+	if own := s.own[master]; own != nil {
+		return own, nil
 	}
-	err := s.lostMasters()
+	client, err := s.machine(master)
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range s.cluster.Masters() {
-		client, ok := s.clients[m.Name]
-		if !ok {
+		if m.Name != master {
 			continue
 		}
-		s.kube, err = kube.New(ctx, kube.Endpoint{Master: client, Address: m.Address})
-		if err == nil {
-			return s.kube, nil
+		own, err := kube.New(ctx, kube.Endpoint{Master: client, Address: m.Address})
+		if err != nil {
+			return nil, err
 		}
-		s.kube = nil
+		if s.own == nil {
+			s.own = map[string]*kube.Client{}
+		}
+		s.own[master] = own
+		return own, nil
 	}
-	return nil, err
+	return nil, fmt.Errorf("%s: no master", master)
 }

@@ -63,8 +63,8 @@ reach the others at the ports that the cluster needs.
     provision up cluster.hcl
     provision up cluster.hcl --yes --var-file site.vars
 
-A worker that does not answer is left out, and named in the end; a master that does not
-answer stops everything.
+A worker that does not answer is left out, and named in the end. So is a master, while
+those that answer are a majority and no member of etcd is to come or go.
 
 Ctrl-C stops after the actions at hand, which have ten seconds to end; an upload stops
 at once. Exit status 130. Ctrl-C once more ends at once. Run the same command to go on:
@@ -96,23 +96,39 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 // refuse says what stands in the way before anything is changed: a master that
 // cannot be reached, a machine that may be another's, or one that cannot serve.
 func (s *session) refuse(found plan.Facts) error {
-	errs := []error{s.lostMasters(), s.strangers()}
-	if errs[0] != nil {
-		errs[0] = fmt.Errorf("%w\nnothing is done while a master does not answer; a worker would be left out", errs[0])
-	}
+	errs := []error{s.tooManyLost(), s.strangers()}
 	for _, problem := range plan.Preflight(s.cluster, found) {
 		errs = append(errs, problem)
 	}
 	return errors.Join(errs...)
 }
 
-// strangers are workers that show another host key than the known one. They are
+// tooManyLost says that so many masters do not answer that the others are no
+// majority: they could neither keep the lock nor serve.
+func (s *session) tooManyLost() error {
+	err, lost, masters := s.lostMasters(), 0, s.cluster.Masters()
+	for _, m := range masters {
+		if s.unreach[m.Name] != nil {
+			lost++
+		}
+	}
+	switch {
+	case lost <= (len(masters)-1)/2:
+		return nil
+	case len(masters) == 1:
+		return fmt.Errorf("%w\nnothing is done while a master does not answer; a worker would be left out", err)
+	}
+	return fmt.Errorf("%w\nnothing is done while %d of %d masters do not answer; %d would be left out", err, lost, len(masters), (len(masters)-1)/2)
+}
+
+// strangers are machines that show another host key than the known one. They are
 // not left out as one that is off is: somebody may be listening.
 func (s *session) strangers() error {
 	var errs []error
+	said := s.tooManyLost() != nil // and so of every master why
 	for _, m := range s.cluster.Machines {
 		var key *ssh.HostKeyError
-		if err := s.unreach[m.Name]; m.Role == components.Worker && errors.As(err, &key) {
+		if err := s.unreach[m.Name]; errors.As(err, &key) && !(said && m.Role == components.Master) {
 			errs = append(errs, fmt.Errorf("%s: %w", m.Name, err))
 		}
 	}
@@ -169,8 +185,10 @@ func (s *session) reached() int { return len(s.cluster.Machines) - len(s.unreach
 // env is what a run of this session works with.
 func (s *session) env(reason string, observer run.Observer) run.Env {
 	var masters []string
+	silent := map[string]bool{}
 	for _, m := range s.cluster.Masters() {
 		masters = append(masters, m.Name)
+		silent[m.Name] = s.unreach[m.Name] != nil
 	}
 	if s.claim.file == nil {
 		s.claim = newClaim()
@@ -185,7 +203,7 @@ func (s *session) env(reason string, observer run.Observer) run.Env {
 		Reason:   reason,
 		Observer: observer,
 		Replan: func(ctx context.Context, failed []string) (plan.Plan, error) {
-			found, err := s.lookAgain(ctx, failed)
+			found, err := s.lookAgain(ctx, failed, silent)
 			if err != nil {
 				return plan.Plan{}, err
 			}

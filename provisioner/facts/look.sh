@@ -105,6 +105,11 @@ fi
 awk '/^  "problems": \[$/ {on = 1; next} /^  \]/ {on = 0} on {sub(/^ */, ""); sub(/,$/, ""); print "overlay-problem " $0}' \
   /run/provision/overlay/status.json 2>/dev/null | head -n 20
 [ -d /etc/provision/pki ] && [ -n "$agent_found" ] && echo "certificates $("$agent_found" certificates list --dir /etc/provision/pki 2>/dev/null | tr -d '\n')"
+if [ -d /var/lib/provision/etcd/member/wal ]; then
+  echo "etcd-data yes"
+  node=$(sed -n 's,^ExecStart=\(/opt/provision/[A-Za-z0-9.-]*/bin/node\) etcd .*,\1,p' /etc/systemd/system/provision-etcd.service 2>/dev/null)
+  [ -x "$node" ] && systemctl is-active -q provision-etcd && echo "etcd $("$node" etcd-members list 2>/dev/null | tr -d '\n')"
+fi
 [ -f /etc/provision/node.json ] && sed -n 's/^  "cluster": "\([a-z0-9.-]*\)",$/cluster \1/p' /etc/provision/node.json | head -n 1
 [ -f /var/lib/provision/lock/generation ] && echo "generation $(first /var/lib/provision/lock/generation)"
 set +f

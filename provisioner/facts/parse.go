@@ -106,6 +106,8 @@ var records = map[string]func(p *parser, rest string) error{
 	"cluster": text(func(f *components.Facts) *string { return &f.Cluster }),
 
 	"overlay-problem": readOverlayProblem,
+	"etcd-data":       func(p *parser, _ string) error { p.facts.Etcd.Data = true; return nil },
+	"etcd":            readEtcd,
 
 	"address":   readAddress,
 	"sysctl":    readSysctl,

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"provision/components"
+	"provision/components/etcd"
 )
 
 func readArch(p *parser, rest string) error {
@@ -31,6 +32,18 @@ func readAddress(p *parser, rest string) error {
 	}
 	p.facts.Addresses = append(p.facts.Addresses, prefix)
 	return nil
+}
+
+// readEtcd reads what "node etcd-members list" printed. One that cannot say is
+// one that does not serve.
+func readEtcd(p *parser, rest string) error {
+	if rest == "" {
+		return nil
+	}
+	fact, err := etcd.ParseMembers([]byte(rest))
+	fact.Data = p.facts.Etcd.Data
+	p.facts.Etcd = fact
+	return err
 }
 
 func readSysctl(p *parser, rest string) error {

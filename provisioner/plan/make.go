@@ -8,8 +8,6 @@ import (
 	"provision/components/actions"
 	"provision/components/addons"
 	"provision/components/base"
-	"provision/components/etcd"
-	"provision/components/master"
 	"provision/components/pki"
 	"provision/components/runtime"
 	"provision/components/worker"
@@ -31,30 +29,32 @@ type world struct {
 	now   time.Time
 }
 
-// parts are what one stage consists of.
-type parts struct {
-	name string
-	of   []part
+// stages plans stages whose number and order depend on what was found.
+type stages func(w world) []Stage
+
+// at is one stage of that name, of these parts.
+func at(name string, of ...part) stages {
+	return func(w world) []Stage { return []Stage{{Name: name, Jobs: w.jobs(of)}} }
 }
 
 // contents is the table of contents of every run, from bare machines to a
 // serving cluster. Stages are barriers; what a later one needs is in an earlier.
 var contents = []struct {
 	phase  string
-	stages []parts
+	stages []stages
 }{
-	{"agent", []parts{
-		{"agent", []part{agent}},
+	{"agent", []stages{
+		at("agent", agent),
 	}},
-	{"machines", []parts{
-		{"authorities", []part{authorities, onFirst(presharedKey)}},
-		{"machines", []part{everywhere(base.Actions), identities, onOthers(presharedKey), bundle}},
+	{"machines", []stages{
+		at("authorities", onFirst(authorities), onFirst(presharedKey)),
+		at("machines", everywhere(base.Actions), onOthers(copyAuthorities), identities, onOthers(presharedKey), bundle),
 	}},
-	{"cluster", []parts{
-		{"control plane", []part{everywhere(etcd.Actions), everywhere(worker.Network), everywhere(master.Actions), everywhere(runtime.Actions)}},
-		{"access", []part{access}},
-		{"nodes", []part{labels}},
-		{"kubelets", []part{everywhere(worker.Actions), inventory}},
+	{"cluster", []stages{
+		controlPlane,
+		at("access", onFirst(access)),
+		at("nodes", labels),
+		at("kubelets", everywhere(worker.Actions), onFirst(inventory)),
 	}},
 }
 
@@ -65,10 +65,8 @@ func Make(c components.Cluster, found Facts, now time.Time) Plan {
 	var p Plan
 	for _, entry := range contents {
 		phase := Phase{Name: entry.phase}
-		for _, stage := range entry.stages {
-			if jobs := w.jobs(stage.of); len(jobs) > 0 {
-				phase.Stages = append(phase.Stages, Stage{Name: stage.name, Jobs: jobs})
-			}
+		for _, stages := range entry.stages {
+			phase.Stages = append(phase.Stages, slices.DeleteFunc(stages(w), func(s Stage) bool { return len(s.Jobs) == 0 })...)
 		}
 		if len(phase.Stages) > 0 {
 			p.Phases = append(p.Phases, phase)
@@ -99,24 +97,41 @@ func (w world) settle(p Plan) Plan {
 func (w world) jobs(of []part) []Job {
 	var jobs []Job
 	for _, m := range w.Machines {
-		f, ok := w.facts.Machines[m.Name]
-		if !ok {
-			continue
-		}
-		job := Job{Machine: m.Name}
-		for _, part := range of {
-			job.Actions = append(job.Actions, part(w, m, f)...)
-		}
-		job.Actions = waitLast(together(job.Actions))
-		if len(job.Actions) > 0 {
+		if job := w.job(m, of...); len(job.Actions) > 0 {
 			jobs = append(jobs, job)
 		}
 	}
 	return jobs
 }
 
-// first is the master on which secrets are born and from which the API is told.
-func (w world) first() string { return w.Masters()[0].Name }
+// job is what the parts want of one machine, nothing where it did not answer.
+func (w world) job(m components.MachineSpec, of ...part) Job {
+	job := Job{Machine: m.Name}
+	if f, ok := w.facts.Machines[m.Name]; ok {
+		for _, part := range of {
+			job.Actions = append(job.Actions, part(w, m, f)...)
+		}
+		job.Actions = waitLast(together(job.Actions))
+	}
+	return job
+}
+
+// first is the master on which secrets are born and from which the API is told:
+// the first that has the secrets, and in a new cluster the first of the file.
+func (w world) first() string {
+	answered := w.Masters()[0].Name
+	for _, m := range slices.Backward(w.Masters()) {
+		if _, ok := w.facts.Machines[m.Name]; ok {
+			answered = m.Name
+		}
+	}
+	for _, m := range w.Masters() {
+		if pki.Complete(w.facts.Machines[m.Name]) {
+			return m.Name
+		}
+	}
+	return answered
+}
 
 // everywhere is a component that needs nothing but its machine.
 func everywhere(actions func(components.Cluster, components.MachineSpec, components.Facts) []components.Action) part {
@@ -145,10 +160,18 @@ func only(all []components.Action, keep func(components.Action) bool) []componen
 
 // authorities are made where none are.
 func authorities(w world, m components.MachineSpec, f components.Facts) []components.Action {
-	if m.Name != w.first() || pki.Complete(f) {
+	if pki.Complete(f) {
 		return nil
 	}
 	return []components.Action{pki.Init{Agent: w.Agent()}}
+}
+
+// copyAuthorities brings them to the other masters.
+func copyAuthorities(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	if m.Role != components.Master || pki.Complete(f) {
+		return nil
+	}
+	return []components.Action{pki.CopyAuthorities{Agent: w.Agent(), From: w.first()}}
 }
 
 // presharedKey is born where the authorities are, and goes to the others as it
@@ -180,10 +203,7 @@ func identities(w world, m components.MachineSpec, f components.Facts) []compone
 
 // access is what the API must know before kubelets come to it, and DNS.
 func access(w world, m components.MachineSpec, _ components.Facts) []components.Action {
-	if m.Name != w.first() {
-		return nil
-	}
-	return addons.Access(w.Cluster, w.facts.Cluster)
+	return addons.Access(w.Cluster, m, w.facts.Cluster)
 }
 
 // labels make the machine's Node, or correct it.
@@ -192,10 +212,7 @@ func labels(w world, m components.MachineSpec, _ components.Facts) []components.
 }
 
 // inventory can wait until everything else is under way.
-func inventory(w world, m components.MachineSpec, _ components.Facts) []components.Action {
-	if m.Name != w.first() {
-		return nil
-	}
+func inventory(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
 	return addons.Actions(w.Cluster, w.facts.Cluster)
 }
 

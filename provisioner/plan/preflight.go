@@ -41,7 +41,7 @@ func Preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return slices.Concat(more(c), Strangers(c, found), problems, twins(c, found), orphans(c, found), downgrade(c, found), moved(c, found))
+	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), downgrade(c, found), moved(c, found))
 }
 
 // Strangers finds machines of a cluster of another name: whoever has the wrong
@@ -52,34 +52,6 @@ func Strangers(c components.Cluster, found Facts) []Problem {
 		if of := found.Machines[m.Name].Cluster; of != "" && of != c.Name {
 			problems = append(problems, Problem{m.Name, fmt.Sprintf(
 				"belongs to the cluster %q, and the file is of %q: use that cluster's own file, or take it away with that first (`provision down`)", of, c.Name)})
-		}
-	}
-	return problems
-}
-
-// more refuses what is not built yet, rather than half of it being done.
-func more(c components.Cluster) []Problem {
-	masters := c.Masters()
-	if len(masters) < 2 {
-		return nil
-	}
-	return []Problem{{masters[1].Name, fmt.Sprintf(
-		"is one of %d masters, and this version of provision sets up clusters with one: make %s the only machine with role = \"master\"", len(masters), masters[0].Name)}}
-}
-
-// orphans finds machines of a cluster whose authorities are not on the first
-// master: it would make new ones, and the old cluster would fall apart unseen.
-func orphans(c components.Cluster, found Facts) []Problem {
-	first := c.Masters()[0].Name
-	f, answered := found.Machines[first]
-	if !answered || holdsAuthority(f) {
-		return nil
-	}
-	var problems []Problem
-	for _, m := range c.Machines {
-		if holdsAuthority(found.Machines[m.Name]) {
-			problems = append(problems, Problem{m.Name, fmt.Sprintf(
-				"belongs to a cluster whose secrets are not on %s, the file's first master; put the cluster's own first master first, or take the old cluster away with `provision down`", first)})
 		}
 	}
 	return problems

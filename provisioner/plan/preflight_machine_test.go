@@ -158,15 +158,6 @@ func TestABundleThatIsThereNeedsNoRoom(t *testing.T) {
 	}
 }
 
-func TestSeveralMastersAreRefusedForNow(t *testing.T) {
-	c, found := sound()
-	c.Machines[1].Role = components.Master
-	problems := Preflight(c, found)
-	if len(problems) == 0 || !strings.HasPrefix(problems[0].Error(), "w1: is one of 2 masters") || !strings.Contains(problems[0].Text, "make m1 the only machine") {
-		t.Errorf("got %v", problems)
-	}
-}
-
 // The overlay's agent listens on addresses of its own: only who takes the port
 // everywhere is in its way.
 func TestWhoTakesTheAgentsPort(t *testing.T) {

@@ -1,0 +1,63 @@
+package plan
+
+import (
+	"slices"
+
+	"provision/components"
+	"provision/components/actions"
+	"provision/components/etcd"
+	"provision/components/master"
+	"provision/components/runtime"
+	"provision/components/worker"
+)
+
+// controlPlane plans how the masters come to serve, so that a cluster that runs
+// keeps its quorum and an API server throughout:
+//
+//   - what runs nowhere yet is started everywhere at once: members of etcd that
+//     have data need each other to serve at all;
+//   - masters without data join etcd, one after the other;
+//   - their API servers start, against members that are voters by then;
+//   - masters whose etcd or API server must be restarted are, one at a time.
+func controlPlane(w world) []Stage {
+	view := etcd.Look(w.Cluster, w.facts.Machines)
+	members := func(w world, m components.MachineSpec, f components.Facts) []components.Action {
+		return etcd.Actions(w.Cluster, m, f, view.Step(m))
+	}
+	network, plane, containers := everywhere(worker.Network), everywhere(master.Actions), everywhere(runtime.Actions)
+
+	begin, serve := Stage{Name: "control plane"}, Stage{Name: "control planes"}
+	var joins, restarts []Stage
+	for _, m := range w.Machines {
+		if m.Role == components.Master && view.Step(m) == etcd.Enter {
+			begin.add(w.job(m, members, network, containers))
+			if _, answered := w.facts.Machines[m.Name]; answered {
+				joins = append(joins, Stage{Name: m.Name + " joins etcd", Jobs: []Job{{m.Name, []components.Action{view.Join(m)}}}})
+			}
+			serve.add(w.job(m, plane))
+			continue
+		}
+		job := w.job(m, members, network, plane, containers)
+		if len(w.Masters()) > 1 && interrupts(job) {
+			restarts = append(restarts, Stage{Name: "restart of " + m.Name, Jobs: []Job{job}})
+			continue
+		}
+		begin.add(job)
+	}
+	return slices.Concat([]Stage{begin}, joins, []Stage{serve}, restarts)
+}
+
+// add adds a job that has anything to do.
+func (s *Stage) add(job Job) {
+	if len(job.Actions) > 0 {
+		s.Jobs = append(s.Jobs, job)
+	}
+}
+
+// interrupts says that a master does not serve for a moment.
+func interrupts(job Job) bool {
+	return slices.ContainsFunc(job.Actions, func(action components.Action) bool {
+		units, is := action.(actions.Units)
+		return is && (slices.Contains(units.Restart, etcd.Unit) || slices.Contains(units.Restart, master.APIServer))
+	})
+}

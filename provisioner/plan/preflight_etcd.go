@@ -1,0 +1,88 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"provision/components"
+	"provision/components/etcd"
+	"provision/components/pki"
+)
+
+// checkMasters returns what stands in the way of the masters' etcd. It is
+// strict where members come or go: a mistake there loses the cluster's data.
+func checkMasters(c components.Cluster, found Facts) []Problem {
+	view := etcd.Look(c, found.Machines)
+	var problems []Problem
+	say := func(m components.MachineSpec, text string, args ...any) {
+		problems = append(problems, Problem{m.Name, fmt.Sprintf(text, args...)})
+	}
+	masters := c.Masters()
+	var silent, coming []components.MachineSpec
+	for _, m := range masters {
+		f, answered := found.Machines[m.Name]
+		if !answered {
+			silent = append(silent, m)
+			continue
+		}
+		if view.Step(m) != etcd.Serve {
+			coming = append(coming, m)
+		}
+		_, known := view.Member(m)
+		switch {
+		case view.Lost(m) && !view.Begun:
+			say(m, "has lost etcd's data, which were in %s/etcd, and no other master has any: put them back, or take the cluster away with `provision down` and begin a new one", components.State)
+		case f.Etcd.Cluster != "" && view.Cluster != "" && f.Etcd.Cluster != view.Cluster:
+			say(m, "runs an etcd of another cluster (%.20q, and %s's is %.20q): take what is there away with `provision down` and that cluster's own file", f.Etcd.Cluster, view.Speaker, view.Cluster)
+		case f.Etcd.Data && view.Speaker != "" && !known && f.Etcd.Cluster == "":
+			say(m, "has data of an etcd that does not run, and the members on %s do not know it: it was removed, or is of an earlier cluster; delete %s/etcd on it, and run again", view.Speaker, components.State)
+		}
+	}
+	if len(coming) == 0 {
+		return problems
+	}
+	if n := len(masters); n%2 == 0 || n > 7 {
+		say(masters[n-1], "is one of %d masters, which survive the loss of no more of them than %d do: give 1, 3, 5 or 7 machines role = \"master\"", n, min(n-1, 7))
+	}
+	for _, m := range silent {
+		say(m, "does not answer, and %s: while members of etcd come or go, every master must answer; power it on, or take it out of the file", entering(coming))
+	}
+	for _, member := range view.Members {
+		i := slices.IndexFunc(masters, func(m components.MachineSpec) bool { return etcd.Peer(m) == member.Peer })
+		if i >= 0 {
+			continue
+		}
+		if j := slices.IndexFunc(coming, func(m components.MachineSpec) bool { return m.Name == member.Name }); j >= 0 {
+			say(coming[j], "is to join etcd, which has a member of that name at %.80q: give the machine another name, or put back the address that it had", member.Peer)
+			continue
+		}
+		say(coming[0], "is to join etcd, which has a member %.40q at %.80q that the file does not name: put that machine back into the file first", member.Name, member.Peer)
+	}
+	return problems
+}
+
+func entering(coming []components.MachineSpec) string {
+	if len(coming) == 1 {
+		return coming[0].Name + " is to join etcd"
+	}
+	return fmt.Sprintf("%d masters are to join etcd", len(coming))
+}
+
+// orphans finds machines of a cluster whose authorities are on no master that
+// answers: new ones would be made, and the old cluster would fall apart unseen.
+func orphans(c components.Cluster, found Facts) []Problem {
+	masters := c.Masters()
+	first, answered := found.Machines[masters[0].Name]
+	whole := slices.ContainsFunc(masters, func(m components.MachineSpec) bool { return pki.Complete(found.Machines[m.Name]) })
+	if !answered || whole || holdsAuthority(first) {
+		return nil
+	}
+	var problems []Problem
+	for _, m := range c.Machines {
+		if holdsAuthority(found.Machines[m.Name]) {
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"belongs to a cluster whose secrets are not on %s, the file's first master; put the cluster's own first master first, or take the old cluster away with `provision down`", masters[0].Name)})
+		}
+	}
+	return problems
+}
