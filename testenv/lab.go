@@ -30,9 +30,10 @@ type Lab struct {
 	User     string       `json:"user"`  // the login: "root" or "admin"
 	Route    bool         `json:"route"` // machines have a default route and a name server
 	Driver   string       `json:"driver,omitempty"`
-	Bastion  bool         `json:"bastion"`  // machines are reached through the one called bastion
-	Ready    bool         `json:"ready"`    // Up came to its end
-	Machines []Machine    `json:"machines"` // the bastion, then masters, then workers
+	Flavor   string       `json:"flavor,omitempty"` // of the machines' root image
+	Bastion  bool         `json:"bastion"`          // machines are reached through the one called bastion
+	Ready    bool         `json:"ready"`            // Up came to its end
+	Machines []Machine    `json:"machines"`         // the bastion, then masters, then workers
 }
 
 // Machine is one machine of a lab.

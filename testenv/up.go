@@ -69,7 +69,7 @@ func claim(o Options) (l *Lab, unlock func(), err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, nil, err
 	}
-	l = &Lab{ID: newID(), Dir: dir, User: "root", Route: !o.NoDefaultRoute, Bastion: o.Bastion, Driver: o.Driver}
+	l = &Lab{ID: newID(), Dir: dir, User: "root", Route: !o.NoDefaultRoute, Bastion: o.Bastion, Driver: o.Driver, Flavor: o.Flavor}
 	if o.User {
 		l.User = "admin"
 	}

@@ -47,14 +47,14 @@ var contents = []struct {
 		at("agent", agent),
 	}},
 	{"machines", []stages{
-		at("authorities", onFirst(authorities), onFirst(presharedKey)),
-		at("machines", everywhere(base.Actions), onOthers(copyAuthorities), identities, onOthers(presharedKey), bundle),
+		at("authorities", authorities, makePresharedKey),
+		at("machines", everywhere(base.Actions), copyAuthorities, identities, copyPresharedKey, bundle),
 	}},
 	{"cluster", []stages{
 		controlPlane,
-		at("access", onFirst(access)),
+		at("access", once(access)),
 		at("nodes", labels),
-		at("kubelets", everywhere(worker.Actions), onFirst(inventory)),
+		at("kubelets", everywhere(worker.Actions), once(inventory)),
 	}},
 }
 
@@ -89,7 +89,7 @@ func (w world) settle(p Plan) Plan {
 	if p.Empty() && well {
 		return p
 	}
-	job := Job{Machine: w.first(), Actions: []components.Action{wait}}
+	job := Job{Machine: w.spokesman(), Actions: []components.Action{wait}}
 	return Plan{Phases: append(p.Phases, Phase{Name: "ready", Stages: []Stage{{Name: "ready", Jobs: []Job{job}}}})}
 }
 
@@ -116,22 +116,29 @@ func (w world) job(m components.MachineSpec, of ...part) Job {
 	return job
 }
 
-// first is the master on which secrets are born and from which the API is told:
-// the first that has the secrets, and in a new cluster the first of the file.
-func (w world) first() string {
-	answered := w.Masters()[0].Name
-	for _, m := range slices.Backward(w.Masters()) {
-		if _, ok := w.facts.Machines[m.Name]; ok {
-			answered = m.Name
-		}
-	}
+// spokesman is the master in whose name the API is told: the first that answered.
+func (w world) spokesman() string {
 	for _, m := range w.Masters() {
-		if pki.Complete(w.facts.Machines[m.Name]) {
+		if _, answered := w.facts.Machines[m.Name]; answered {
 			return m.Name
 		}
 	}
-	return answered
+	return w.Masters()[0].Name
 }
+
+// holder is the first master that has a secret, and in a new cluster the one on
+// which it is to be born.
+func (w world) holder(has func(components.Facts) bool) string {
+	for _, m := range w.Masters() {
+		if has(w.facts.Machines[m.Name]) {
+			return m.Name
+		}
+	}
+	return w.spokesman()
+}
+
+// signer is the master whose authorities sign.
+func (w world) signer() string { return w.holder(pki.Complete) }
 
 // everywhere is a component that needs nothing but its machine.
 func everywhere(actions func(components.Cluster, components.MachineSpec, components.Facts) []components.Action) part {
@@ -160,7 +167,7 @@ func only(all []components.Action, keep func(components.Action) bool) []componen
 
 // authorities are made where none are.
 func authorities(w world, m components.MachineSpec, f components.Facts) []components.Action {
-	if pki.Complete(f) {
+	if pki.Complete(f) || m.Name != w.signer() {
 		return nil
 	}
 	return []components.Action{pki.Init{Agent: w.Agent()}}
@@ -168,29 +175,35 @@ func authorities(w world, m components.MachineSpec, f components.Facts) []compon
 
 // copyAuthorities brings them to the other masters.
 func copyAuthorities(w world, m components.MachineSpec, f components.Facts) []components.Action {
-	if m.Role != components.Master || pki.Complete(f) {
+	if m.Role != components.Master || pki.Complete(f) || m.Name == w.signer() {
 		return nil
 	}
-	return []components.Action{pki.CopyAuthorities{Agent: w.Agent(), From: w.first()}}
+	return []components.Action{pki.CopyAuthorities{Agent: w.Agent(), From: w.signer()}}
 }
 
-// presharedKey is born where the authorities are, and goes to the others as it
-// is: two machines with different ones do not hear each other.
-func presharedKey(w world, m components.MachineSpec, f components.Facts) []components.Action {
-	have, there := f.Files[components.PresharedKey]
-	switch {
-	case !w.Overlay.PSK:
-	case m.Name == w.first():
-		if !there {
-			return []components.Action{pki.MakePresharedKey{Agent: w.Agent()}}
-		}
-	default:
-		theirs := w.facts.Machines[w.first()].Files[components.PresharedKey].SHA256
-		if !there || have.SHA256 != theirs || have.Mode != 0o600 {
-			return []components.Action{pki.CopyPresharedKey{From: w.first()}}
-		}
+// makePresharedKey makes the overlay's key where no master has one.
+func makePresharedKey(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	if !w.Overlay.PSK || hasPresharedKey(f) || m.Name != w.holder(hasPresharedKey) {
+		return nil
 	}
-	return nil
+	return []components.Action{pki.MakePresharedKey{Agent: w.Agent()}}
+}
+
+// copyPresharedKey brings it to the others as it is: two machines with different
+// ones do not hear each other.
+func copyPresharedKey(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	from := w.holder(hasPresharedKey)
+	have, there := f.Files[components.PresharedKey]
+	if !w.Overlay.PSK || m.Name == from ||
+		there && have.SHA256 == w.facts.Machines[from].Files[components.PresharedKey].SHA256 && have.Mode == 0o600 {
+		return nil
+	}
+	return []components.Action{pki.CopyPresharedKey{From: from}}
+}
+
+func hasPresharedKey(f components.Facts) bool {
+	_, there := f.Files[components.PresharedKey]
+	return there
 }
 
 func identities(w world, m components.MachineSpec, f components.Facts) []components.Action {
@@ -198,7 +211,7 @@ func identities(w world, m components.MachineSpec, f components.Facts) []compone
 	if len(wanted) == 0 {
 		return nil
 	}
-	return []components.Action{pki.Issue{Agent: w.Agent(), Signer: w.first(), Leaves: wanted}}
+	return []components.Action{pki.Issue{Agent: w.Agent(), Signer: w.signer(), Leaves: wanted}}
 }
 
 // access is what the API must know before kubelets come to it, and DNS.
@@ -216,20 +229,10 @@ func inventory(w world, _ components.MachineSpec, _ components.Facts) []componen
 	return addons.Actions(w.Cluster, w.facts.Cluster)
 }
 
-// onFirst and onOthers split a part between the machine where secrets are born
-// and those that they go to.
-func onFirst(of part) part {
+// once is a part that needs doing on one master, whichever.
+func once(of part) part {
 	return func(w world, m components.MachineSpec, f components.Facts) []components.Action {
-		if m.Name != w.first() {
-			return nil
-		}
-		return of(w, m, f)
-	}
-}
-
-func onOthers(of part) part {
-	return func(w world, m components.MachineSpec, f components.Facts) []components.Action {
-		if m.Name == w.first() {
+		if m.Name != w.spokesman() {
 			return nil
 		}
 		return of(w, m, f)

@@ -221,7 +221,7 @@ func TestWhatWouldLoseEtcdIsRefused(t *testing.T) {
 // TestMastersRandomWalk does to three masters what people, power and killed runs
 // do, and then wants one run to be enough.
 func TestMastersRandomWalk(t *testing.T) {
-	for seed := range 60 {
+	for seed := range 20 {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(uint64(seed), 7))

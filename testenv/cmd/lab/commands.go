@@ -50,7 +50,7 @@ func newCommand() *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(upCommand(), downCommand(), listCommand(), sshCommand(), execCommand(),
-		cutCommand(), joinCommand(), killCommand(), startCommand(), imageCommand(), sweepCommand())
+		cutCommand(), joinCommand(), killCommand(), startCommand(), replaceCommand(), imageCommand(), sweepCommand())
 	return root
 }
 

@@ -58,6 +58,14 @@ take, it boots with a clock that is wrong by so much: -24h is a day behind.`,
 	return cmd
 }
 
+func replaceCommand() *cobra.Command {
+	return onMachines("replace NAME", "Put a blank machine in the place of one that is off",
+		`replace gives a machine that was killed a new disk, as if another had been bought: the name, the address
+and the host key stay, everything else is a bare Debian's. It returns when the machine answers SSH.`,
+		cobra.ExactArgs(1),
+		func(ctx context.Context, lab *testenv.Lab, names []string) error { return lab.Replace(ctx, names[0]) })
+}
+
 func sshCommand() *cobra.Command {
 	return onMachines("ssh NAME [-- COMMAND...]", "Log in to a machine, or run a command there",
 		`ssh works from everywhere on this host. A single word after -- is a line for the machine's shell; several
