@@ -1,5 +1,4 @@
-# Three masters, any of which may be lost, and five workers in two zones. This version
-# checks such a file and plans it, but `up` refuses: one master is what it sets up.
+# Three masters, any of which may be lost, and five workers in two zones.
 
 locals {
   net = "192.168.10.0/24"

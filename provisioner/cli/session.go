@@ -30,7 +30,8 @@ type session struct {
 	clients map[string]*ssh.Client
 	unreach map[string]error // why a machine does not answer
 
-	claim claim // on the lock; made when first needed
+	claim    claim // on the lock; made when first needed
+	answered bool  // the API, at an earlier look of a run
 
 	mu   sync.Mutex
 	kube *kube.Client            // of a master that was ready when it was asked for
@@ -89,13 +90,63 @@ func (a *app) openAPI(ctx context.Context, path string) (*session, *kube.Client,
 	if err != nil {
 		return nil, nil, err
 	}
-	s.connect(ctx, slices.DeleteFunc(slices.Clone(s.file.Machines), func(m config.Machine) bool { return m.Role != config.Master }))
-	client, err := s.api(ctx)
+	client, err := s.connectAPI(ctx)
 	if err != nil {
 		s.close()
 		return nil, nil, err
 	}
 	return s, client, nil
+}
+
+// errSpared is why a master has no connection whose answer was not needed.
+var errSpared = errors.New("not waited for: another master answered")
+
+// connectAPI dials the masters, all at once, and returns a client of the first
+// whose API server is ready: a dead master costs nobody the wait for it.
+func (s *session) connectAPI(ctx context.Context) (*kube.Client, error) {
+	masters := slices.DeleteFunc(slices.Clone(s.file.Machines), func(m config.Machine) bool { return m.Role != config.Master })
+	type outcome struct {
+		name   string
+		client *ssh.Client
+		err    error
+	}
+	dialing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	outcomes := make(chan outcome, len(masters))
+	dialer := s.app.dialer()
+	for _, m := range masters {
+		s.unreach[m.Name] = errSpared
+		go func() {
+			client, err := dialer.Dial(dialing, target(m))
+			outcomes <- outcome{m.Name, client, err}
+		}()
+	}
+	var why error
+	for left := len(masters); left > 0; left-- {
+		got := <-outcomes
+		if got.err != nil {
+			s.unreach[got.name] = got.err
+			continue
+		}
+		delete(s.unreach, got.name)
+		s.clients[got.name] = got.client
+		client, err := s.api(ctx)
+		if err == nil {
+			go func() { // whoever still answers is let go
+				for range left - 1 {
+					if late := <-outcomes; late.client != nil {
+						late.client.Close()
+					}
+				}
+			}()
+			return client, nil
+		}
+		why = err
+	}
+	if why == nil {
+		return nil, s.lostMasters()
+	}
+	return nil, why
 }
 
 // bundleDirs are the places where a bundle is looked for, in order.
@@ -204,6 +255,14 @@ func (s *session) look(ctx context.Context, without ...string) (plan.Facts, erro
 // those that were silent from the beginning.
 func (s *session) lookAgain(ctx context.Context, failed []string, silent map[string]bool) (plan.Facts, error) {
 	found, err := s.look(ctx, failed...)
+	// What a silent API has would be planned again.
+	for end := time.Now().Add(apiReturns); err == nil && s.answered && !found.Cluster.Reachable; {
+		if time.Now().After(end) {
+			return found, fmt.Errorf("the API server does not answer any more: %s", found.Cluster.Problem)
+		}
+		found, err = s.look(ctx, failed...)
+	}
+	s.answered = s.answered || found.Cluster.Reachable
 	for _, m := range s.cluster.Masters() {
 		if lost := s.unreach[m.Name]; lost != nil && !silent[m.Name] {
 			err = errors.Join(err, fmt.Errorf("%s: %w", m.Name, lost))
@@ -226,6 +285,9 @@ func (s *session) lostMasters() error {
 // apiPatience bounds how long a look waits for an API server: one whose etcd is
 // gone takes requests and keeps silent.
 const apiPatience = 20 * time.Second
+
+// apiReturns is how long a run waits for an API server that has answered before.
+const apiReturns = 2 * time.Minute
 
 // lookAtCluster asks the API, where a master that we set up answers.
 func (s *session) lookAtCluster(ctx context.Context) components.ClusterFacts {

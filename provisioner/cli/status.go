@@ -26,6 +26,7 @@ type machineStatus struct {
 	Version  string   `json:"version,omitempty"` // kubelet's
 	Overlay  string   `json:"overlay,omitempty"` // "kernel" or "userspace"
 	PodCIDRs []string `json:"podCIDRs,omitempty"`
+	Etcd     string   `json:"etcd,omitempty"`               // "leader", "voter", "learner"; masters only
 	Expires  string   `json:"certificatesExpire,omitempty"` // the first of them, RFC 3339
 	Problems []string `json:"problems,omitempty"`
 }
@@ -79,13 +80,13 @@ func (a *app) status(ctx context.Context, path string) error {
 		if len(expires) > len(time.DateOnly) {
 			expires = expires[:len(time.DateOnly)]
 		}
-		cells = append(cells, []string{row.Name, row.Role, row.Address, row.Version, strings.Join(row.PodCIDRs, ","), row.Overlay, expires, state})
+		cells = append(cells, []string{row.Name, row.Role, row.Address, row.Version, strings.Join(row.PodCIDRs, ","), row.Overlay, row.Etcd, expires, state})
 	}
 	if a.json {
 		err = a.printer().Document(map[string]any{"cluster": s.cluster.Name, "version": more.version, "api": found.Cluster.Reachable,
 			"addons": append([]string{}, slices.Sorted(maps.Keys(found.Cluster.Applied))...), "machines": rows, "warnings": append([]string{}, warned...), "notes": []string{verify.Limit}})
 	} else {
-		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "OVERLAY", "CERTIFICATES UNTIL", "STATE"}, cells)
+		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "OVERLAY", "ETCD", "CERTIFICATES UNTIL", "STATE"}, cells)
 		if !found.Cluster.Reachable {
 			a.printer().Say("the cluster itself does not say how it is: ", errors.New(found.Cluster.Problem))
 		} else if err == nil {
@@ -127,6 +128,10 @@ func (s *session) rows(found plan.Facts) []machineStatus {
 		if f, ok := found.Machines[m.Name]; ok {
 			row.Problems = append(append(row.Problems, unitProblems(f)...), f.Overlay...)
 			row.Expires = firstExpiry(f)
+			var problem string
+			if row.Etcd, problem = etcdState(f); problem != "" {
+				row.Problems = append(row.Problems, problem)
+			}
 			switch {
 			case plan.Untouched(f):
 				row.Problems = append(row.Problems, "nothing of ours is on it")
@@ -143,6 +148,25 @@ func (s *session) rows(found plan.Facts) []machineStatus {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// etcdState is what a master's member of etcd is, and what is wrong with it
+// beyond its unit.
+func etcdState(f components.Facts) (state, problem string) {
+	switch {
+	case f.Etcd.Member == "":
+		return "", ""
+	case f.Etcd.Leader == "":
+		return "no leader", "its etcd finds no quorum"
+	case f.Etcd.Leader == f.Etcd.Member:
+		return "leader", ""
+	}
+	for _, member := range f.Etcd.Members {
+		if member.ID == f.Etcd.Member && member.Learner {
+			return "learner", "its etcd has no vote yet: `provision up` goes on with that"
+		}
+	}
+	return "voter", ""
 }
 
 func unitProblems(f components.Facts) []string {

@@ -90,6 +90,7 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 		s.close()
 		return nil, plan.Facts{}, plan.Plan{}, err
 	}
+	s.answered = found.Cluster.Reachable
 	return s, found, plan.Make(s.cluster, found, time.Now()), nil
 }
 

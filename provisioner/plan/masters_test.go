@@ -158,10 +158,10 @@ func TestWhatWouldLoseEtcdIsRefused(t *testing.T) {
 		change func(c *components.Cluster, found *Facts, s *componentstest.Site)
 		want   string // the first problem
 	}{
-		"two masters": {func(c *components.Cluster, found *Facts, _ *componentstest.Site) {
-			*c = componentstest.Cluster("m1", "m2")
+		"too many masters": {func(c *components.Cluster, found *Facts, _ *componentstest.Site) {
+			*c = componentstest.Cluster("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "m9")
 			*found = look(site(*c))
-		}, "m2: is one of 2 masters, which survive the loss of no more of them than 1 do: give 1, 3, 5 or 7"},
+		}, "m9: is one of 9 masters: each write would wait for 5 of them; give at most 7"},
 		"another cluster": {func(_ *components.Cluster, found *Facts, _ *componentstest.Site) {
 			f := found.Machines["m2"]
 			f.Etcd.Cluster = "c2"

@@ -9,6 +9,9 @@ import (
 	"provision/components/pki"
 )
 
+// mostMasters is what etcd's own documents advise at most.
+const mostMasters = 7
+
 // checkMasters returns what stands in the way of the masters' etcd. It is
 // strict where members come or go: a mistake there loses the cluster's data.
 func checkMasters(c components.Cluster, found Facts) []Problem {
@@ -41,8 +44,8 @@ func checkMasters(c components.Cluster, found Facts) []Problem {
 	if len(coming) == 0 {
 		return problems
 	}
-	if n := len(masters); n%2 == 0 || n > 7 {
-		say(masters[n-1], "is one of %d masters, which survive the loss of no more of them than %d do: give 1, 3, 5 or 7 machines role = \"master\"", n, min(n-1, 7))
+	if n := len(masters); n > mostMasters {
+		say(masters[n-1], "is one of %d masters: each write would wait for %d of them; give at most %d machines role = \"master\"", n, n/2+1, mostMasters)
 	}
 	for _, m := range silent {
 		say(m, "does not answer, and %s: while members of etcd come or go, every master must answer; power it on, or take it out of the file", entering(coming))
