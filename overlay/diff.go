@@ -27,6 +27,29 @@ func DiffRoutes(have, want []Route) (write, remove []Route) {
 	return write, remove
 }
 
+// TakesAway says that a route of somebody else takes packets from ours and has to
+// go. One that leads pods' addresses elsewhere carries nothing: the rules drop
+// what follows it. So nobody loses by its removal, be it the prefix of a peer, a
+// part of it, or of nobody yet. One that refuses, as ours does what no peer has,
+// is in the way only where ours carries.
+func TakesAway(stranger Route, want []Route, pods []netip.Prefix) bool {
+	inside := func(p netip.Prefix) bool {
+		return p.Bits() <= stranger.Prefix.Bits() && p.Contains(stranger.Prefix.Addr())
+	}
+	if !slices.ContainsFunc(pods, inside) {
+		return false
+	}
+	for _, r := range want {
+		switch {
+		case r.Prefix == stranger.Prefix && r.Metric == stranger.Metric && stranger.Device != "":
+			return true // it is in the place of ours
+		case stranger.Unreachable() && !r.Unreachable() && inside(r.Prefix):
+			return true
+		}
+	}
+	return !stranger.Unreachable() && stranger.Device != Bridge && stranger.Device != Tunnel
+}
+
 // DevicePeer is a peer as WireGuard has it.
 type DevicePeer struct {
 	Key              Key

@@ -110,7 +110,11 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err er
 		try(err)
 		try(host.EnsureAddresses(overlay.Tunnel, want.Tunnel, want.Rules.Pods))
 	}
-	try(host.EnsureRoutes(slices.DeleteFunc(want.Routes, func(r overlay.Route) bool { return absent[r.Device] })))
+	laid, err := host.EnsureRoutes(slices.DeleteFunc(want.Routes, func(r overlay.Route) bool { return absent[r.Device] }), want.Rules.Pods)
+	try(err)
+	for _, text := range a.unlaid(laid, time.Now()) {
+		try(errors.New(text))
+	}
 	if slices.ContainsFunc(want.Rules.Pods, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
 		try(host.KeepRouters(a.remember))
 	}
