@@ -79,6 +79,9 @@ func newWorld(machines ...string) *world {
 // options describe the world's machines: m… is a master, all others workers.
 func (w *world) options() Options {
 	o := Options{Image: "provision.internal/probe:1", Domain: "cluster.local", Dual: w.dual, Port: 51820}
+	if w.dual {
+		o.DNS6 = netip.MustParseAddr(six("10.96.0.10"))
+	}
 	for i, name := range w.machines {
 		role := components.Worker
 		if strings.HasPrefix(name, "m") {
@@ -98,6 +101,9 @@ func (w *world) options() Options {
 				return w.sound(name)
 			},
 		})
+		if w.dual && role == components.Worker { // the master has IPv4 alone
+			o.Machines[i].Address6 = netip.MustParseAddr(six(o.Machines[i].Address.String()))
+		}
 	}
 	return o
 }
