@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"provision/overlay/userspace"
@@ -73,6 +74,10 @@ func command(name string, args []string) error {
 		return gap(args[0], args[1])
 	case "sniff":
 		return sniff(args[0], args[1])
+	case "forget":
+		return netlink.ConntrackTableFlush(netlink.ConntrackTable)
+	case "hush":
+		return hush()
 	}
 	return fmt.Errorf("no command %q", name)
 }
@@ -243,9 +248,10 @@ func gap(address, duration string) error {
 			<-ticker.C
 		}
 	}()
-	got, last, longest := 0, time.Now(), time.Duration(0)
+	begin := time.Now()
+	got, last, longest := 0, begin, time.Duration(0)
 	buf := make([]byte, 64)
-	for end := time.Now().Add(d + 300*time.Millisecond); time.Now().Before(end); {
+	for end := begin.Add(d + 300*time.Millisecond); time.Now().Before(end); {
 		c.SetReadDeadline(end)
 		if _, err := c.Read(buf); err != nil {
 			if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
@@ -257,6 +263,7 @@ func gap(address, duration string) error {
 		longest = max(longest, time.Since(last))
 		last = time.Now()
 	}
+	longest = max(longest, begin.Add(d).Sub(last)) // none came to the end
 	fmt.Println(sent-got, longest.Milliseconds())
 	return nil
 }

@@ -94,3 +94,26 @@ func TestEveryPeerHasThePresharedKey(t *testing.T) {
 		t.Errorf("the key is not taken away: %+v", config)
 	}
 }
+
+// An event between a peer's coming and the end of the courtesy must not make the
+// agent rest before it has begun the handshake itself.
+func TestCourtesyOutlivesAnEvent(t *testing.T) {
+	start := time.Unix(1e9, 0)
+	peer := overlay.Peer{Key: overlay.Key{1}, Endpoint: netip.MustParseAddrPort("192.0.2.2:51820")}
+	want, have := overlay.Device{KeepaliveSeconds: 25, Peers: []overlay.Peer{peer}}, []overlay.DevicePeer(nil)
+	var written map[overlay.Key]overlay.Written
+	for _, look := range []struct {
+		after time.Duration
+		waits bool
+	}{{0, true}, {overlay.Courtesy / 2, true}, {overlay.Courtesy, false}, {time.Minute, false}} {
+		var waits bool
+		written, waits = note(written, have, want, start.Add(look.after))
+		if waits != look.waits {
+			t.Errorf("after %v: looks again soon is %v, want %v", look.after, waits, look.waits)
+		}
+		have = []overlay.DevicePeer{{Key: peer.Key, Endpoint: peer.Endpoint}}
+	}
+	if _, waits := note(nil, have, want, start); waits {
+		t.Error("a peer that was there before the agent is waited for")
+	}
+}
