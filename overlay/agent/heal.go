@@ -65,6 +65,9 @@ func (a *agent) heal() time.Duration {
 	if again {
 		return overlay.Courtesy
 	}
+	if a.stirred {
+		return lookSoon
+	}
 	return calm
 }
 

@@ -89,12 +89,12 @@ func TestLoss(t *testing.T) {
 		p.answered(999, now) // of nobody's asking
 		now = now.Add(pause)
 	}
-	if r := p.result(now); r.Loss != 0.25 || r.RoundTrip == 0 || r.Silent {
+	if r := p.result(now, pause); r.Loss != 0.25 || r.RoundTrip == 0 || r.Silent {
 		t.Errorf("%+v", r)
 	}
 	fresh := &peer{}
 	fresh.ping(1, now)
-	if r := fresh.result(now); r.Loss != 0 || r.Silent {
+	if r := fresh.result(now, pause); r.Loss != 0 || r.Silent {
 		t.Errorf("an answer that may still come counts as lost: %+v", r)
 	}
 }
@@ -142,5 +142,34 @@ func TestAnswersToSomebodyElse(t *testing.T) {
 	p.take(nil, a, answer(message{cookie: p.cookie, sequence: 7}))
 	if results, _ := p.Results(); results[a].RoundTrip == 0 {
 		t.Error("our own is not counted")
+	}
+}
+
+// Among many peers each is asked seldom, and its path is looked for all the same;
+// one that goes is told before all that it ever answered is forgotten.
+func TestManyPeers(t *testing.T) {
+	round := Round(200)
+	if round != 20*time.Second || Round(3) != time.Second {
+		t.Errorf("200 peers are asked in %v, 3 in %v", round, Round(3))
+	}
+	now := time.Unix(1e9, 0)
+	p := &peer{}
+	for i := uint32(1); i <= remember; i++ {
+		if i > 1 && !p.heard(now, round) {
+			t.Fatal("a peer that answers is not heard")
+		}
+		p.ping(i, now)
+		p.answered(i, now.Add(time.Millisecond))
+		now = now.Add(round)
+	}
+	for i := range uint32(4) {
+		if r := p.result(now, round); r.Silent != (i == 3) {
+			t.Errorf("after %d pings without an answer: %+v", i, r)
+		}
+		p.ping(100+i, now)
+		now = now.Add(round)
+	}
+	if p.heard(now, round) {
+		t.Error("a peer that is gone is heard")
 	}
 }
