@@ -68,6 +68,12 @@ func command(name string, args []string) error {
 		return handmade(args[0], args[1])
 	case "trips":
 		return trips(args[0], args[1])
+	case "rate":
+		return rate(args[0], args[1], args[2])
+	case "sink":
+		return sink(args[0])
+	case "datagrams":
+		return datagrams(args[0], args[1])
 	case "flood":
 		return flood(args[0], args[1])
 	case "gap":
@@ -115,8 +121,7 @@ func serve(address string) error {
 			raw, _ := c.(*net.TCPConn).SyscallConn()
 			raw.Control(func(fd uintptr) { mss, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG) })
 			fmt.Fprintf(c, "%s %d\n", host, mss)
-			n, _ := io.Copy(io.Discard, c)
-			fmt.Fprintf(c, "%d\n", n)
+			fmt.Fprintf(c, "%d\n", swallow(c))
 		}()
 	}
 }

@@ -19,7 +19,6 @@ import (
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
 
@@ -61,8 +60,9 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	gate := &gate{Device: tunnel}
-	dev := device.NewDevice(gate, conn.NewDefaultBind(), &device.Logger{
+	gate := &gate{Device: tunnel, in: newWindow(), out: newWindow()}
+	sockets := newBind(!config.NoOffloads, gate.in, gate.out)
+	dev := device.NewDevice(gate, sockets, &device.Logger{
 		Verbosef: device.DiscardLogf,
 		Errorf:   func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) },
 	})
@@ -71,6 +71,7 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		return fmt.Errorf("%s: %w", overlay.Tunnel, err)
 	}
 	go gate.watch(ctx, dev)
+	go sockets.watch(ctx, log)
 	listener, err := serve(ctx, dev)
 	if err != nil {
 		return err
