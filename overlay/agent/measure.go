@@ -24,7 +24,11 @@ func (a *agent) measure(mtu int, peers []overlay.PeerStatus) (problems []string)
 		problems = append(problems, err.Error())
 	}
 	for i, p := range peers {
-		r, known := results[overlay.PingAddress(p.Subnets)]
+		to := overlay.PingAddress(p.Subnets)
+		if to.IsValid() && local.IsValid() && to.Addr().Is4() != local.Addr().Is4() {
+			problems = append(problems, fmt.Sprintf("nothing is measured to %s: its pods have no addresses of the family that is measured here", p.Name))
+		}
+		r, known := results[to]
 		if !known {
 			continue
 		}

@@ -8,21 +8,28 @@ import (
 	"time"
 )
 
-func free(t *testing.T) netip.AddrPort {
+func free(t *testing.T, on net.IP) netip.AddrPort {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: on})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+	a := c.LocalAddr().(*net.UDPAddr).AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // Two that know each other measure each other; a stranger is not answered.
 func TestTwo(t *testing.T) {
+	for name, on := range map[string]net.IP{"IPv4": net.IPv4(127, 0, 0, 1), "IPv6": net.IPv6loopback} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); two(t, on) })
+	}
+}
+
+func two(t *testing.T, on net.IP) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	a, b, dead := free(t), free(t), free(t)
+	a, b, dead := free(t, on), free(t, on), free(t, on)
 	one, other := New(), New()
 	one.Set(a, 1420, []netip.AddrPort{b, dead})
 	other.Set(b, 1420, []netip.AddrPort{a})
@@ -46,7 +53,7 @@ func TestTwo(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	stranger, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(a))
+	stranger, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(a))
 	if err != nil {
 		t.Fatal(err)
 	}
