@@ -42,6 +42,7 @@ func (a *agent) heal() time.Duration {
 		problems = append(problems, fmt.Sprintf("the pre-shared key stays as it was: %v", a.unshared))
 	}
 	problems = append(problems, a.lookAround()...)
+	problems = append(problems, formerPods(overlay.Leases, a.mesh.Subnets)...)
 	statuses := overlay.PeerStatuses(a.mesh, peers)
 	problems = append(problems, a.measure(mtu, statuses)...)
 	a.tell(problems)
