@@ -61,6 +61,7 @@ type agent struct {
 	shared time.Time    // when the pre-shared key's file last changed
 	mode   overlay.Mode // "" until the kernel could be asked
 	device *device.Device
+	heard  []overlay.DevicePeer // what the device last said
 
 	mesh     overlay.Mesh
 	refused  []string // what the last admission said

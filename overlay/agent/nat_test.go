@@ -30,9 +30,15 @@ type router struct {
 	forward []string
 }
 
-// memory is for how many seconds a router remembers a flow of UDP: what Linux
-// does with one that was not answered, and few do less.
-const memory = 30
+// pace returns after how many seconds of rest machines send a packet, and for how
+// many a router remembers a flow of UDP: the default, and hardly more, or with
+// OVERLAY_LONG unset a few.
+func pace() (keepalive, memory int) {
+	if os.Getenv("OVERLAY_LONG") == "" {
+		return 4, 6
+	}
+	return overlay.DefaultKeepalive, overlay.DefaultKeepalive + 3
+}
 
 func newRouter(t testing.TB, name, outside, inside string) *router {
 	t.Helper()
@@ -43,6 +49,7 @@ func newRouter(t testing.TB, name, outside, inside string) *router {
 	ip(t, name, "addr add "+inside+"/24 dev switch")
 	r.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
 	r.ports("40000-44999")
+	_, memory := pace()
 	r.remembers(memory)
 	return r
 }
@@ -169,6 +176,7 @@ func natLab(t testing.TB) ([]*machine, *router, *router) {
 			m.router, m.address = far.name, "198.51.100.14"
 		}
 		m.config.Address = netip.MustParseAddr(m.address)
+		m.config.KeepaliveSeconds, _ = pace()
 	})
 	return machines, near, far
 }
@@ -256,6 +264,34 @@ func TestNAT(t *testing.T) {
 			t.Error("it is not reached")
 		}
 	})
+	t.Run("who loses its sessions finds those behind a NAT again", func(t *testing.T) {
+		for _, loss := range []struct {
+			name string
+			do   func()
+		}{
+			{"the wireguard unit of the machine outside is killed", func() {
+				b.wire.end(syscall.SIGKILL)
+				b.wire = b.start("wireguard")
+			}},
+			{"its wg0 is deleted", func() {
+				ip(t, b.name, "link del wg0")
+				<-b.wire.done
+				b.wire = b.start("wireguard")
+			}},
+		} {
+			watch := b.background(b.pod, "gap", a.podAddress+":8080", "5s")
+			time.Sleep(time.Second)
+			loss.do()
+			<-watch.done
+			_, longest := parseGap(t, watch)
+			t.Logf("%s: longest silence %d ms", loss.name, longest)
+			if longest > 3500 {
+				t.Errorf("%s: longest silence %d ms", loss.name, longest)
+			}
+			connect(t, b, a)
+			seen(t, near, a, 40000, 44999)
+		}
+	})
 	t.Run("an endpoint that leads in is where the others begin", func(t *testing.T) {
 		near.to(c, 51823)
 		c.config.Endpoint = netip.AddrPortFrom(netip.MustParseAddr(near.outside), 51823)
@@ -287,9 +323,13 @@ func TestNAT(t *testing.T) {
 		for _, m := range []*machine{b, c, d} { // b: it is a that holds its NAT open, not who is outside
 			m.hush()
 		}
-		time.Sleep((memory + 5) * time.Second)
+		// What came last is answered after 10 s, and once more after as many, if only
+		// with empty packets.
+		_, memory := pace()
+		rest := memory + 22
+		time.Sleep(time.Duration(rest) * time.Second)
 		if !b.reaches(a) {
-			t.Errorf("with persistent_keepalive = %d it is not reached after %d s of rest", a.config.KeepaliveSeconds, memory+5)
+			t.Errorf("with persistent_keepalive = %d it is not reached after %d s of rest", a.config.KeepaliveSeconds, rest)
 		}
 		if b.reaches(d) {
 			t.Error("without it, it is reached: this test shows nothing")

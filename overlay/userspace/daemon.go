@@ -15,8 +15,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.zx2c4.com/wireguard/device"
@@ -51,6 +53,12 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		// Without it there is less to start with; the agent will tell.
 		log.Error("starting without the peers of the last run", "error", err)
 		mesh = overlay.Mesh{}
+	}
+	// What an agent of this boot said last; without it, peers are where they announced.
+	if text, err := os.ReadFile(filepath.Join(config.RunDir, overlay.StatusName)); err == nil {
+		if last, err := overlay.ParseStatus(text); err == nil {
+			mesh = mesh.Seen(last, time.Now())
+		}
 	}
 	psk, err := state.PresharedKey(config.PresharedKeyFile)
 	if err != nil {
