@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -28,13 +29,27 @@ func (p *fakePod) addresses() []any {
 	if p.dual {
 		all = append(all, map[string]any{"ip": six(p.address)})
 	}
+	if p.sixFirst {
+		slices.Reverse(all)
+	}
 	return all
 }
 
 func TestBothFamiliesAreChecked(t *testing.T) {
+	for _, sixFirst := range []bool{false, true} {
+		bothFamilies(t, sixFirst)
+	}
+}
+
+func bothFamilies(t *testing.T, sixFirst bool) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("m1", "w1", "w2")
-		w.dual = true
+		w.dual, w.sixFirst = true, sixFirst
+		asked := map[string]int{} // by family, between pods
+		w.broken = func(from, to, how string) error {
+			asked[how]++
+			return nil
+		}
 		options := w.options()
 		options.Outside = "outside.example:80"
 		results, err := Run(t.Context(), w, options)
@@ -52,6 +67,10 @@ func TestBothFamiliesAreChecked(t *testing.T) {
 			if counts[check] != want {
 				t.Errorf("%s: %d results, want %d", check, counts[check], want)
 			}
+		}
+		// Of what is asked, half is of IPv6, but for what is made once, or exchanged.
+		if six, all := asked["IPv6"], asked["pod"]+asked["all"]+asked["near"]+asked["node port"]; six < all/3 || six > 2*all/3 {
+			t.Errorf("%d of %d were asked in IPv6: %v", six, all, asked)
 		}
 	})
 }
