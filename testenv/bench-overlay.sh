@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Measures the overlay alone, in network namespaces, and prints one JSON object a line, as bench.sh does: throughput and round trip beside
 # a hand-made WireGuard pair and beside no encryption; the memory of the userspace device with 20 peers under load, and with peers that are
-# off; what two pods notice of each fault. It judges nothing. As root; about 10 minutes. OVERLAY_ROUNDS (15) and OVERLAY_LOAD (1 s a slice of
-# Speed, 60 s a load) as in overlay/agent; arguments are the names of benchmarks, all four without any.
+# off; what two pods notice of each fault. It judges nothing. As root; about 10 minutes. OVERLAY_ROUNDS (15) and OVERLAY_SLICE (1s) are
+# Speed's, OVERLAY_LOAD (60s) is that of the two loads; arguments are the names of benchmarks, all four without any.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 netns=provision-bench-overlay

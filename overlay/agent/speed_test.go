@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -20,14 +21,9 @@ func rounds() int {
 	return 15
 }
 
-// slice is how long one way is measured at a time: OVERLAY_LOAD, or a second,
+// slice is how long one way is measured at a time: OVERLAY_SLICE, or a second,
 // which is short beside the time in which a shared machine changes its pace.
-func slice() string {
-	if os.Getenv("OVERLAY_LOAD") != "" {
-		return loadTime()
-	}
-	return "1s"
-}
+func slice() string { return cmp.Or(os.Getenv("OVERLAY_SLICE"), "1s") }
 
 // A way is one of the paths between a pod on one machine and one on another.
 type way struct {

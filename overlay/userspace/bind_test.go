@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/ipv6"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 )
@@ -198,5 +199,72 @@ func TestEndpointForgets(t *testing.T) {
 	}
 	if err := to.Send(packetsOf(100), second); err != nil {
 		t.Errorf("without a source: %v", err)
+	}
+}
+
+// A message whose packets are as long as was expected is not moved, one of others
+// is, and either way nothing is lost.
+func TestSplit(t *testing.T) {
+	r := &reader{socket: &socket{}, size: 10, joined: make([]byte, 1<<16), parts: [][][]byte{make([][]byte, segmentsMost+1)}}
+	r.parts[0][segmentsMost] = make([]byte, 1<<16)
+	for _, c := range []struct{ size, total, segment, next int }{
+		{10, 640, 10, 10},
+		{10, 95, 10, 10},
+		{10, 7, 0, 10},
+		{10, 70, 7, 10},   // smaller ones for once
+		{10, 700, 0, 700}, // one that is longer
+		{700, 1300, 650, 700},
+		{0, 1300, 650, 700}, // not expected
+		{0, 0, 0, 700},
+	} {
+		bufs, sizes, _ := buffers()
+		message := bytes.Repeat([]byte("0123456789abc"), 1+c.total/13)[:c.total]
+		parts, rest := r.lay(0, bufs, c.size), message
+		for _, p := range parts {
+			rest = rest[copy(p, rest):]
+		}
+		n := r.split(parts, bufs[:segmentsMost], sizes, c.total, c.segment)
+		var got []byte
+		for i := range n {
+			if c.segment > 0 && i < n-1 && sizes[i] != c.segment {
+				t.Errorf("%+v: packet %d has %d bytes", c, i, sizes[i])
+			}
+			got = append(got, bufs[i][:sizes[i]]...)
+		}
+		if !bytes.Equal(got, message) || r.size != c.next {
+			t.Errorf("%+v: %d packets, %d of %d bytes, and %d expected next", c, n, len(got), c.total, r.size)
+		}
+	}
+}
+
+// What is joined are runs of one length; a packet that is alone of its length is
+// sent alone.
+func TestGroup(t *testing.T) {
+	for _, c := range []struct {
+		lengths []int
+		most    int
+		want    string // packets of each message
+	}{
+		{[]int{1452, 1452, 1452, 90}, 64, "[4]"},
+		{[]int{1452, 1452, 90, 90, 90}, 64, "[3 2]"},
+		{[]int{1405, 90}, 64, "[1 1]"},
+		{[]int{90, 1452, 1452}, 64, "[1 2]"},
+		{[]int{1452, 1452, 1452}, 1, "[1 1 1]"},
+		{of(130, 100)[:128], 64, "[64 64]"},
+		{of(9, 9000), 64, "[7 2]"}, // 64 KiB
+		{append(of(45, 1452), 1000), 64, "[45 1]"},
+		{append(of(63, 100), 90, 80), 64, "[64 1]"},
+	} {
+		list := make([]ipv6.Message, conn.IdealBatchSize)
+		var got []int
+		for _, m := range list[:group(packetsOf(c.lengths...), list, &net.UDPAddr{}, nil, c.most)] {
+			got = append(got, len(m.Buffers))
+			if segmented := len(m.OOB) > 0; segmented != (len(m.Buffers) > 1) {
+				t.Errorf("%v: a message of %d packets says %v", c.lengths, len(m.Buffers), m.OOB)
+			}
+		}
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("%v: %v, want %s", c.lengths, got, c.want)
+		}
 	}
 }

@@ -90,12 +90,17 @@ func (s *socket) write(list []ipv6.Message) error {
 }
 
 // group makes messages of packets: packets of one length, and a last shorter one,
-// are one message that the kernel cuts. It returns how many messages there are.
+// are one message that the kernel cuts. A packet alone of its length stays alone:
+// it may try out whether that length arrives, and virtual links let pass what is
+// joined, however long the packets. It returns how many messages there are.
 func group(bufs [][]byte, list []ipv6.Message, to *net.UDPAddr, source []byte, most int) (n int) {
 	for len(bufs) > 0 {
 		size, total, taken := len(bufs[0]), len(bufs[0]), 1
-		for taken < min(len(bufs), most) && len(bufs[taken-1]) == size && len(bufs[taken]) <= size && total+len(bufs[taken]) <= bytesMost {
-			total += len(bufs[taken])
+		fits := func() bool { return taken < min(len(bufs), most) && total+len(bufs[taken]) <= bytesMost }
+		for ; fits() && len(bufs[taken]) == size; taken++ {
+			total += size
+		}
+		if taken > 1 && fits() && len(bufs[taken]) < size {
 			taken++
 		}
 		m := &list[n]
@@ -116,6 +121,7 @@ type reader struct {
 	parts  [][][]byte // of each message that may hold several packets
 	size   int        // of the packets that such a message is thought to hold
 	misses int        // messages of others since the last that did
+	bulk   int        // reads for which more such messages are expected
 	joined []byte
 	last   *endpoint
 }
@@ -140,14 +146,13 @@ func newReader(s *socket) *reader {
 // read fills buffers with a packet each. Sizes of those that it leaves out are 0.
 func (r *reader) read(bufs [][]byte, sizes []int, endpoints []conn.Endpoint, routes uint32) (int, error) {
 	list, size := r.list[:min(len(r.list), len(bufs))], r.size
+	if r.bulk--; r.bulk < 0 {
+		size = 0 // one buffer for each message is less to do for the kernel
+	}
 	for i := range list {
 		list[i].Buffers, list[i].OOB = bufs[i:i+1], list[i].OOB[:cap(list[i].OOB)]
 		if r.parts != nil {
-			mine := bufs[i*segmentsMost:][:segmentsMost]
-			for j := range mine {
-				r.parts[i][j] = mine[j][:size]
-			}
-			list[i].Buffers = r.parts[i]
+			list[i].Buffers = r.lay(i, bufs, size)
 		}
 	}
 	n, err := r.socket.messages.ReadBatch(list, 0)
@@ -164,9 +169,12 @@ func (r *reader) read(bufs [][]byte, sizes []int, endpoints []conn.Endpoint, rou
 			count = i + 1
 			continue
 		}
+		if said.segment > 0 {
+			r.bulk = 16
+		}
 		at := i * segmentsMost
 		clear(sizes[count:at])
-		packets := r.split(r.parts[i], size, bufs[at:][:segmentsMost], sizes[at:], m.N, said.segment)
+		packets := r.split(m.Buffers, bufs[at:][:segmentsMost], sizes[at:], m.N, said.segment)
 		for j := range packets {
 			endpoints[at+j] = e
 		}
@@ -175,9 +183,23 @@ func (r *reader) read(bufs [][]byte, sizes []int, endpoints []conn.Endpoint, rou
 	return count, nil
 }
 
+// lay returns where the kernel is to put a message: into a part of each buffer,
+// or all of it into the first.
+func (r *reader) lay(message int, bufs [][]byte, size int) [][]byte {
+	mine := bufs[message*segmentsMost:][:segmentsMost]
+	if size == 0 {
+		return mine[:1]
+	}
+	for i, b := range mine {
+		r.parts[message][i] = b[:size]
+	}
+	return r.parts[message]
+}
+
 // split has each packet of a message in a buffer of its own, where all already are
 // if they are as long as the parts are. It returns how many there are.
-func (r *reader) split(parts [][]byte, size int, bufs [][]byte, sizes []int, total, segment int) (n int) {
+func (r *reader) split(parts, bufs [][]byte, sizes []int, total, segment int) (n int) {
+	size := len(parts[0])
 	if segment == 0 {
 		segment = total
 	}
