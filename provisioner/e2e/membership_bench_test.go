@@ -117,8 +117,10 @@ func (l *lab) membership(rounds int) {
 		var gone, come, told []float64
 		for i, a := range asked {
 			gone = append(gone, between(a.At, without))
-			come = append(come, between(after(a.At, made), with))
-			told = append(told, between(after(a.At, announced), with))
+			begun := after(a.At, made)
+			come = append(come, between(begun, with))
+			// May be less than 0, where the agent had it before the one who looks.
+			told = append(told, float64(after(begun, with)-after(begun, announced))/1e6)
 			figure("delete-node-to-device/"+m, gone[i], "ms", i+1)
 			figure("new-node-to-device/"+m, come[i], "ms", i+1)
 			figure("announcement-to-device/"+m, told[i], "ms", i+1)
