@@ -52,12 +52,12 @@ var faults = []string{
 }
 
 // both is a lab of machines whose pods have both families, each with its pod.
-func both(t testing.TB, n int) []*machine {
+func both(t testing.TB, n int, place ...func(*machine)) []*machine {
 	t.Helper()
-	machines := newLab(t, n, func(m *machine) {
+	machines := newLab(t, n, append(place, func(m *machine) {
 		m.config.Pods = append(m.config.Pods, overlay.Range{Prefix: netip.MustParsePrefix("fd00:244::/56"), NodeMask: 64})
 		m.config.Services = append(m.config.Services, netip.MustParsePrefix("fd00:96::/112"))
-	})
+	})...)
 	subnets := func(list []overlay.Node) []overlay.Node {
 		for i := range list {
 			list[i].PodCIDRs = append(list[i].PodCIDRs, fmt.Sprintf("fd00:244:0:%d::/64", i+1))

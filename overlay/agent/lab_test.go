@@ -112,7 +112,11 @@ func plugInto(t testing.TB, into, name, address string) {
 	t.Helper()
 	ip(t, into, fmt.Sprintf("link add to-%s mtu 1500 type veth peer name eth0 netns %s", name, name))
 	ip(t, into, "link set to-"+name+" master switch up")
-	ip(t, name, "addr add "+address+"/24 dev eth0")
+	if strings.Contains(address, ":") {
+		ip(t, name, "addr add "+address+"/64 dev eth0 nodad")
+	} else {
+		ip(t, name, "addr add "+address+"/24 dev eth0")
+	}
 	ip(t, name, "link set eth0 up")
 }
 
