@@ -59,8 +59,10 @@ func openTUN(offloads bool) (tun.Device, error) {
 	return &batched{Device: native, raw: raw}, nil
 }
 
-// batched reads as much at once as there is: a batch is handed from goroutine to
-// goroutine, whether one large packet of the kernel is in it or two.
+// batched reads another large packet of the kernel with the first where one is
+// there: a batch is handed from goroutine to goroutine, whatever is in it. Small
+// packets are not waiting for each other: of pings that try out a path's MTU two
+// would be joined, and virtual links let pass what is joined, however long.
 type batched struct {
 	tun.Device
 	raw syscall.RawConn
@@ -68,7 +70,7 @@ type batched struct {
 
 func (b *batched) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	n, err := b.Device.Read(bufs, sizes, offset)
-	for err == nil && len(bufs)-n >= segmentsMost && b.more() {
+	for err == nil && n > 1 && len(bufs)-n >= segmentsMost && b.more() {
 		var m int
 		m, err = b.Device.Read(bufs[n:], sizes[n:], offset)
 		n += m

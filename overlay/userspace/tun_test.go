@@ -38,6 +38,7 @@ func TestBatched(t *testing.T) {
 	}
 	for _, c := range []struct{ waiting, packets, want int }{
 		{1, 47, 47},
+		{2, 1, 1},
 		{2, 47, 94},
 		{4, 47, 94}, // a third would not fit if it were the largest
 		{2, segmentsMost, 2 * segmentsMost},
