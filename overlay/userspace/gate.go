@@ -25,8 +25,10 @@ const (
 
 	// sessions are looked at this often: at rest, and while there are silent
 	// peers, which are to be heard as soon as they are back.
+	// Where many are silent it takes longer to look, and is done more seldom.
 	glance = time.Second
 	stare  = 100 * time.Millisecond
+	each   = 3 * time.Millisecond
 )
 
 // gate is the TUN as the device reads it.
@@ -108,7 +110,7 @@ func (g *gate) watch(ctx context.Context, dev *device.Device) {
 			list := listen(text, before, fresh, now)
 			g.silent.Store(&list)
 			if len(list) > 0 {
-				wait = stare
+				wait = min(max(stare, time.Duration(len(list))*each), glance)
 			}
 		}
 		select {
