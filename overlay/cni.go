@@ -9,6 +9,12 @@ import (
 // pod outlives a boot.
 const leases = "/run/provision/cni"
 
+// Leases is the folder with a file for each address that a pod of this machine has,
+// named by it.
+const Leases = leases + "/" + network
+
+const network = "provision"
+
 // Conflist returns the CNI configuration with which pods are made: the file's
 // content.
 //
@@ -54,7 +60,7 @@ func (c CNI) Conflist() []byte {
 		Version string   `json:"cniVersion"`
 		Name    string   `json:"name"`
 		Plugins []plugin `json:"plugins"`
-	}{"1.0.0", "provision", []plugin{
+	}{"1.0.0", network, []plugin{
 		{Type: "bridge", Bridge: Bridge, MTU: c.MTU, IsGateway: &no, IPMasq: &no, HairpinMode: true, IPAM: addresses},
 		// hostPort. nftables, which it executes as "nft": containerd's PATH has it.
 		{Type: "portmap", Backend: "nftables", Capabilities: map[string]bool{"portMappings": true}},

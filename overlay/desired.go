@@ -140,6 +140,9 @@ func sysctls(families string) []Sysctl {
 	if strings.Contains(families, "4") {
 		list = append(list,
 			Sysctl{Name: "net/ipv4/ip_forward", Value: "1"},
+			// Writing the former writes them as well; each can be switched off alone.
+			Sysctl{Name: "net/ipv4/conf/" + Bridge + "/forwarding", Value: "1"},
+			Sysctl{Name: "net/ipv4/conf/" + Tunnel + "/forwarding", Value: "1"},
 			// The larger of "all" and a device's own value holds: 2, loose, wins over a
 			// strict default, which would drop answers that come back another way.
 			Sysctl{Name: "net/ipv4/conf/" + Bridge + "/rp_filter", Value: "2"},

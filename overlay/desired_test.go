@@ -218,3 +218,64 @@ func TestTheNextKeyTakesOver(t *testing.T) {
 		t.Errorf("afterwards: %+v", changes)
 	}
 }
+
+// A device that was made anew gets the endpoints at which peers were seen while
+// their sessions may be in use, and keeps them until there is an answer.
+func TestDiffPeersRemembersWhereOneRoamed(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	announced, elsewhere := netip.MustParseAddrPort("192.0.2.2:51820"), netip.MustParseAddrPort("198.51.100.7:1024")
+	want := Device{Peers: []Peer{{UID: "u", Key: testKey(2), Endpoint: announced}}}
+	for _, test := range []struct {
+		name    string
+		ago     time.Duration // the handshake elsewhere
+		lost    time.Duration // ago; 0: it is not known yet
+		written netip.AddrPort
+		have    []DevicePeer
+		want    netip.AddrPort // written; invalid: nothing is
+	}{
+		{"it was alive there", time.Minute, 0, announced, nil, elsewhere},
+		{"it has been silent since", time.Hour, 0, announced, nil, announced},
+		{"it announces another endpoint since", time.Minute, 0, elsewhere, nil, announced},
+		{"it is asked there", time.Minute, 2 * time.Second, announced, []DevicePeer{{Key: testKey(2), Endpoint: elsewhere}}, netip.AddrPort{}},
+		{"it does not answer there", time.Minute, recall, announced, []DevicePeer{{Key: testKey(2), Endpoint: elsewhere}}, announced},
+	} {
+		written := map[Key]Written{testKey(2): {Endpoint: test.written, Seen: elsewhere, At: now.Add(-test.ago)}}
+		if test.lost > 0 {
+			w := written[testKey(2)]
+			w.Lost = now.Add(-test.lost)
+			written[testKey(2)] = w
+		}
+		var got netip.AddrPort
+		for _, c := range DiffPeers(testKey(1), test.have, want, written, now) {
+			got = c.Endpoint
+		}
+		if got != test.want {
+			t.Errorf("%s: writes %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// So does the userspace daemon, which begins with the mesh and the last status.
+func TestMeshSeen(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	announced, elsewhere := netip.MustParseAddrPort("192.0.2.2:51820"), netip.MustParseAddrPort("198.51.100.7:1024")
+	m := Mesh{Peers: []Peer{{UID: "u", Key: testKey(2), Endpoint: announced}}}
+	for name, test := range map[string]struct {
+		peer PeerStatus
+		want netip.AddrPort
+	}{
+		"alive there":      {PeerStatus{UID: "u", Key: testKey(2), Endpoint: elsewhere, Handshake: now.Add(-time.Minute)}, elsewhere},
+		"silent since":     {PeerStatus{UID: "u", Key: testKey(2), Endpoint: elsewhere, Handshake: now.Add(-time.Hour)}, announced},
+		"never heard of":   {PeerStatus{UID: "u", Key: testKey(2), Endpoint: elsewhere}, announced},
+		"another machine":  {PeerStatus{UID: "v", Key: testKey(2), Endpoint: elsewhere, Handshake: now}, announced},
+		"with another key": {PeerStatus{UID: "u", Key: testKey(3), Endpoint: elsewhere, Handshake: now}, announced},
+		"without endpoint": {PeerStatus{UID: "u", Key: testKey(2), Handshake: now}, announced},
+	} {
+		if got := m.Seen(Status{Peers: []PeerStatus{test.peer}}, now).Peers[0].Endpoint; got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+	if m.Peers[0].Endpoint != announced {
+		t.Error("it changes the mesh that is kept")
+	}
+}

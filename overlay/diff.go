@@ -27,6 +27,29 @@ func DiffRoutes(have, want []Route) (write, remove []Route) {
 	return write, remove
 }
 
+// TakesAway says that a route of somebody else takes packets from ours and has to
+// go. One that leads pods' addresses elsewhere carries nothing: the rules drop
+// what follows it. So nobody loses by its removal, be it the prefix of a peer, a
+// part of it, or of nobody yet. One that refuses, as ours does what no peer has,
+// is in the way only where ours carries.
+func TakesAway(stranger Route, want []Route, pods []netip.Prefix) bool {
+	inside := func(p netip.Prefix) bool {
+		return p.Bits() <= stranger.Prefix.Bits() && p.Contains(stranger.Prefix.Addr())
+	}
+	if !slices.ContainsFunc(pods, inside) {
+		return false
+	}
+	for _, r := range want {
+		switch {
+		case r.Prefix == stranger.Prefix && r.Metric == stranger.Metric && stranger.Device != "":
+			return true // it is in the place of ours
+		case stranger.Unreachable() && !r.Unreachable() && inside(r.Prefix):
+			return true
+		}
+	}
+	return !stranger.Unreachable() && stranger.Device != Bridge && stranger.Device != Tunnel
+}
+
 // DevicePeer is a peer as WireGuard has it.
 type DevicePeer struct {
 	Key              Key
@@ -52,10 +75,27 @@ type PeerChange struct {
 // rejects one that is older.
 const fresh = 180 * time.Second
 
-// Written is what this process last wrote for a peer.
+// Written is what this process last wrote for a peer, and where it last saw it.
 type Written struct {
 	Endpoint netip.AddrPort
 	Added    time.Time // zero: the peer was there already
+	Seen     netip.AddrPort
+	At       time.Time // of the handshake there; zero: none
+	Lost     time.Time // when the device was first seen without it; zero: it has it
+}
+
+// recall is how long a device that lost its session with a peer asks where the
+// peer was seen: WireGuard asks again after 5 seconds.
+const recall = 6 * time.Second
+
+// recalled says whether the peer is to be asked where it was seen.
+func (w Written) recalled(now time.Time) bool {
+	return Alive(w.At, now) && (w.Lost.IsZero() || now.Sub(w.Lost) < recall)
+}
+
+// Alive says whether a session which began with a handshake then may be in use.
+func Alive(handshake, now time.Time) bool {
+	return !handshake.IsZero() && now.Sub(handshake) < fresh
 }
 
 // Courtesy is how long a machine leaves the first handshake to the other side.
@@ -66,7 +106,8 @@ const Courtesy = 500 * time.Millisecond
 //
 // A peer which is as it should be is not touched at all: writing it again would
 // reset its session. An endpoint that has roamed stays while the session is
-// alive, unless the announced one changed.
+// alive, unless the announced one changed; a device that lost the session begins
+// there, since behind a NAT there may be no way to the announced one.
 //
 // Two machines learn of each other at the same moment, and a keepalive begins a
 // handshake. Two that cross on the way spoil each other, and the pair is cut for
@@ -84,6 +125,9 @@ func DiffPeers(self Key, have []DevicePeer, want Device, written map[Key]Written
 		i := slices.IndexFunc(have, func(h DevicePeer) bool { return h.Key == w.key })
 		if i < 0 {
 			add := PeerChange{Key: w.key, Add: true, Endpoint: w.endpoint, Subnets: w.subnets, KeepaliveSeconds: w.keepalive}
+			if last := written[w.key]; last.Endpoint == w.endpoint && last.recalled(now) {
+				add.Endpoint = last.Seen
+			}
 			if !begins(self, w.key) {
 				add.KeepaliveSeconds = -1
 			}
@@ -93,7 +137,7 @@ func DiffPeers(self Key, have []DevicePeer, want Device, written map[Key]Written
 		h, c := have[i], PeerChange{Key: w.key, KeepaliveSeconds: -1}
 		last, known := written[w.key]
 		if h.Endpoint != w.endpoint {
-			alive := !h.Handshake.IsZero() && now.Sub(h.Handshake) < fresh
+			alive := Alive(h.Handshake, now) || h.Endpoint == last.Seen && last.recalled(now)
 			if !alive || known && last.Endpoint != w.endpoint {
 				c.Endpoint = w.endpoint
 			}

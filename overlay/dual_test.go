@@ -5,6 +5,25 @@ import (
 	"testing"
 )
 
+// Machines agree on the family in which they measure each other, whatever the order
+// of their subnets; where pods have IPv6 alone, it is that.
+func TestMeasuredFamily(t *testing.T) {
+	four, six := netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("fd00:244:0:1::/64")
+	for _, test := range []struct {
+		subnets       []netip.Prefix
+		ping, metrics string
+	}{
+		{[]netip.Prefix{four, six}, "10.244.1.2:51821", "10.244.1.1:51821"},
+		{[]netip.Prefix{six, four}, "10.244.1.2:51821", "10.244.1.1:51821"},
+		{[]netip.Prefix{six}, "[fd00:244:0:1::2]:51821", "[fd00:244:0:1::1]:51821"},
+		{nil, "invalid AddrPort", "invalid AddrPort"},
+	} {
+		if ping, metrics := PingAddress(test.subnets).String(), MetricsAddress(test.subnets).String(); ping != test.ping || metrics != test.metrics {
+			t.Errorf("%v: pings at %s, metrics at %s", test.subnets, ping, metrics)
+		}
+	}
+}
+
 // TestUnderlayOfIPv6 has peers whose packets go over IPv6, while their pods have
 // both families.
 func TestUnderlayOfIPv6(t *testing.T) {

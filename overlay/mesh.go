@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // MeshVersion is the version of a Mesh's form on disk.
@@ -27,6 +28,21 @@ type Peer struct {
 	Next     Key            `json:"next_key,omitzero"` // takes over with its first handshake
 	Endpoint netip.AddrPort `json:"endpoint"`
 	Subnets  []netip.Prefix `json:"subnets"` // whose packets are accepted from it, and which are routed to it
+}
+
+// Seen returns the mesh with the endpoints at which an earlier status has peers
+// whose sessions may be in use: where a peer is behind a NAT, there may be no way
+// to what it announces.
+func (m Mesh) Seen(s Status, now time.Time) Mesh {
+	m.Peers = slices.Clone(m.Peers)
+	for i, p := range m.Peers {
+		for _, was := range s.Peers {
+			if was.UID == p.UID && was.Key == p.Key && was.Endpoint.IsValid() && Alive(was.Handshake, now) {
+				m.Peers[i].Endpoint = was.Endpoint
+			}
+		}
+	}
+	return m
 }
 
 // Admit returns the mesh that follows from an older one and all Nodes there are

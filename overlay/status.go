@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -61,11 +62,13 @@ type PeerStatus struct {
 }
 
 // PingAddress is where a machine with these subnets answers; invalid: nowhere yet.
+// It is of IPv4 wherever there is that, so that machines agree on the family; the
+// tunnel that is measured carries both.
 func PingAddress(subnets []netip.Prefix) netip.AddrPort {
 	if len(subnets) == 0 {
 		return netip.AddrPort{}
 	}
-	return netip.AddrPortFrom(newSubnet(subnets[0]).Tunnel, AgentPort)
+	return netip.AddrPortFrom(newSubnet(first(subnets)).Tunnel, AgentPort)
 }
 
 // MetricsAddress is where a machine with these subnets tells its metrics; invalid:
@@ -74,7 +77,15 @@ func MetricsAddress(subnets []netip.Prefix) netip.AddrPort {
 	if len(subnets) == 0 {
 		return netip.AddrPort{}
 	}
-	return netip.AddrPortFrom(newSubnet(subnets[0]).Bridge, AgentPort)
+	return netip.AddrPortFrom(newSubnet(first(subnets)).Bridge, AgentPort)
+}
+
+// first is the first subnet of IPv4, or of all where there is none.
+func first(subnets []netip.Prefix) netip.Prefix {
+	if i := slices.IndexFunc(subnets, func(p netip.Prefix) bool { return p.Addr().Is4() }); i >= 0 {
+		return subnets[i]
+	}
+	return subnets[0]
 }
 
 // Stale is how old a status may be before its writer counts as gone.

@@ -25,6 +25,7 @@ func TestDualStack(t *testing.T) {
 		{"kubelet", "  --node-ip=192.0.2.11,2001:db8::11\n",
 			KubeletService(Kubelet{Process: process, Name: "w1", Addresses: []netip.Addr{address, address6}})},
 		{"proxy", "\nclusterCIDR: 10.244.0.0/16,fd00:244::/56\n", ProxyYAML(ProxyConfig{Name: "w1", Address: address, Pods: pods})},
+		{"proxy on IPv6", "\nhealthzBindAddress: \"[2001:db8::11]:10256\"\n", ProxyYAML(ProxyConfig{Name: "w1", Address: address6, Pods: pods})},
 		{"node ports", "\nnodePortAddresses: [\"192.0.2.11/32\", \"::1/128\"]\n", ProxyYAML(ProxyConfig{Name: "w1", Address: address, Pods: pods,
 			NodePorts: []netip.Prefix{netip.MustParsePrefix("192.0.2.11/32"), netip.MustParsePrefix("::1/128")}})},
 		{"coredns", "  clusterIP: 10.96.0.10\n  clusterIPs: [\"10.96.0.10\", \"fd00:96::a\"]\n  ipFamilies: [IPv4, IPv6]\n  ipFamilyPolicy: PreferDualStack\n",

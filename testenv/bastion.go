@@ -70,7 +70,7 @@ func (l *Lab) answers(ctx context.Context, m Machine, config *ssh.ClientConfig) 
 	dialer := net.Dialer{Timeout: time.Second}
 	bastion, behind := l.jump(m)
 	if !behind {
-		conn, err := dialer.DialContext(ctx, "tcp4", address)
+		conn, err := dialer.DialContext(ctx, "tcp", address)
 		if err != nil {
 			return err
 		}
@@ -83,12 +83,12 @@ func (l *Lab) answers(ctx context.Context, m Machine, config *ssh.ClientConfig) 
 	there := *config
 	there.HostKeyCallback = ssh.FixedHostKey(key)
 	first := netip.AddrPortFrom(bastion.Address, 22).String()
-	conn, err := dialer.DialContext(ctx, "tcp4", first)
+	conn, err := dialer.DialContext(ctx, "tcp", first)
 	if err != nil {
 		return fmt.Errorf("%s: %w", bastion.Name, err)
 	}
 	return login(conn, first, &there, func(client *ssh.Client) error {
-		conn, err := client.DialContext(ctx, "tcp4", address)
+		conn, err := client.DialContext(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("from %s: %w", bastion.Name, err)
 		}

@@ -71,3 +71,6 @@ for round in $(seq "$runs"); do
   timed down bin/provision down "$file" --yes
   timed lab-down bin/lab down --dir "$lab"
 done
+# A lab of its own: the overlay's units at rest, and how soon a Node's end and return reach the other machines' wg0.
+go test -tags lab -count=1 -timeout 20m -run '^$' -bench '^BenchmarkMembership$' ./provisioner/e2e >"$BENCH_DIR/out" 2>&1 || { cat "$BENCH_DIR/out" >&2; exit 1; }
+grep '^{' "$BENCH_DIR/out"

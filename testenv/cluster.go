@@ -27,7 +27,11 @@ func (l *Lab) writeKeys() (login string, hostKeys []key, err error) {
 		}
 		hostKeys = append(hostKeys, k)
 		l.Machines[i].HostKey = k.public
-		fmt.Fprintf(&known, "%s,%s %s\n", m.Name, m.Address, k.public)
+		names := m.Name + "," + m.Address.String()
+		if m.Address6.IsValid() {
+			names += "," + m.Address6.String()
+		}
+		fmt.Fprintf(&known, "%s %s\n", names, k.public)
 	}
 	return own.public, hostKeys, writeFile(l.KnownHosts(), 0o644, []byte(known.String()))
 }
@@ -45,13 +49,20 @@ func (l *Lab) writeCluster() error {
 			fmt.Fprintf(&b, "    bastion {\n      host     = %s\n      host_key = %s\n    }\n", quote(m.Address.String()), quote(m.HostKey))
 		}
 	}
-	b.WriteString("  }\n}\n")
+	b.WriteString("  }\n")
+	if l.speaks6() {
+		b.WriteString("  network {\n    pods     = [\"10.244.0.0/16\", \"fd00:244::/56\"]\n    services = [\"10.96.0.0/16\", \"fd00:96::/112\"]\n  }\n")
+	}
+	b.WriteString("}\n")
 	for _, m := range l.Machines {
 		if m.Role == bastionName {
 			continue
 		}
-		fmt.Fprintf(&b, "\nmachine %s {\n  role    = %s\n  address = %s\n  ssh { host_key = %s }\n}\n",
-			quote(m.Name), quote(m.Role), quote(m.Address.String()), quote(m.HostKey))
+		fmt.Fprintf(&b, "\nmachine %s {\n  role    = %s\n  address = %s\n", quote(m.Name), quote(m.Role), quote(m.Address.String()))
+		if m.Address6.IsValid() {
+			fmt.Fprintf(&b, "  address6 = %s\n", quote(m.Address6.String()))
+		}
+		fmt.Fprintf(&b, "  ssh { host_key = %s }\n}\n", quote(m.HostKey))
 	}
 	return writeFile(filepath.Join(l.Dir, "cluster.hcl"), 0o644, []byte(b.String()))
 }

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -41,7 +42,7 @@ func (l *Lab) sshArgv(m Machine) []string {
 		"-l", l.User}
 	if jump, ok := l.jump(m); ok {
 		// Not -J: it would forget the options above.
-		hop := append(argv, "-W", m.Address.String()+":22", jump.Address.String())
+		hop := append(argv, "-W", netip.AddrPortFrom(m.Address, 22).String(), jump.Address.String())
 		argv = append(argv, "-o", "ProxyCommand="+strings.ReplaceAll(strings.Join(remote(hop), " "), "%", "%%"))
 	}
 	return append(argv, m.Address.String(), "--")

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/netip"
@@ -18,6 +19,7 @@ type Options struct {
 	NoDefaultRoute bool      // machines know their own subnet, and no name server
 	Bastion        bool      // one machine more, and from the caller's namespace the only one that is reached
 	Flavor         string    // "": bare machines; "docker": with a docker engine and nft, as many have; "kernel": what qemu boots
+	IP             string    // addresses of the machines: "" or "4", "6", or "both"
 	Driver         string    // what a machine is: "" or "nspawn", a container; "qemu", an emulated computer with a kernel of its own
 	Log            io.Writer // a line for each step; nil for none
 }
@@ -31,6 +33,7 @@ type Lab struct {
 	Route    bool         `json:"route"` // machines have a default route and a name server
 	Driver   string       `json:"driver,omitempty"`
 	Flavor   string       `json:"flavor,omitempty"` // of the machines' root image
+	IP       string       `json:"ip,omitempty"`     // as in Options
 	Bastion  bool         `json:"bastion"`          // machines are reached through the one called bastion
 	Ready    bool         `json:"ready"`            // Up came to its end
 	Machines []Machine    `json:"machines"`         // the bastion, then masters, then workers
@@ -38,10 +41,11 @@ type Lab struct {
 
 // Machine is one machine of a lab.
 type Machine struct {
-	Name    string     `json:"name"`
-	Role    string     `json:"role"` // "master", "worker" or "bastion"
-	Address netip.Addr `json:"address"`
-	HostKey string     `json:"host_key"` // as in authorized_keys: "ssh-ed25519 AAAA..."
+	Name     string     `json:"name"`
+	Role     string     `json:"role"`              // "master", "worker" or "bastion"
+	Address  netip.Addr `json:"address"`           // of IPv6 where the machine has no other
+	Address6 netip.Addr `json:"address6,omitzero"` // beside one of IPv4
+	HostKey  string     `json:"host_key"`          // as in authorized_keys: "ssh-ed25519 AAAA..."
 }
 
 // How many machines have an address: masters from .11, workers from .21.
@@ -60,10 +64,7 @@ func (o Options) Check() error {
 	case o.Masters > mostMasters || o.Workers > mostWorkers:
 		return fmt.Errorf("a lab has at most %d masters and %d workers", mostMasters, mostWorkers)
 	}
-	if err := checkDriver(o.Driver, o.Flavor); err != nil {
-		return err
-	}
-	return checkFlavor(o.Flavor)
+	return cmp.Or(checkDriver(o.Driver, o.Flavor), checkIP(o), checkFlavor(o.Flavor))
 }
 
 func newMachines(subnet netip.Prefix, masters, workers int) []Machine {

@@ -64,9 +64,9 @@ func makeSwitch(ns netns.NsHandle) error {
 }
 
 // plug lays a cable from the switch's port of that name to a namespace, where
-// its end is called end and has the address. The link's own address follows from the IP
-// address, so that a machine that lost its power comes back as the same neighbour.
-func plug(sw netns.NsHandle, port string, to netns.NsHandle, end string, addr netip.Prefix) error {
+// its end is called end and has the addresses. The link's own address follows from the first
+// of them, so that a machine that lost its power comes back as the same neighbour.
+func plug(sw netns.NsHandle, port string, to netns.NsHandle, end string, addresses []netip.Prefix) error {
 	h, err := in(sw)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func plug(sw netns.NsHandle, port string, to netns.NsHandle, end string, addr ne
 		LinkAttrs:        netlink.LinkAttrs{Name: port, MasterIndex: bridge.Attrs().Index},
 		PeerName:         end,
 		PeerNamespace:    netlink.NsFd(int(to)),
-		PeerHardwareAddr: linkAddress(addr.Addr()),
+		PeerHardwareAddr: linkAddress(addresses[0].Addr()),
 	}
 	if err := h.LinkAdd(veth); err != nil {
 		return fmt.Errorf("port %s: %w", port, err)
@@ -93,21 +93,27 @@ func plug(sw netns.NsHandle, port string, to netns.NsHandle, end string, addr ne
 		return err
 	}
 	defer far.Close()
-	return configure(far, end, addr)
+	return configure(far, end, addresses...)
 }
 
 func linkAddress(addr netip.Addr) net.HardwareAddr {
-	ip := addr.As4()
-	return net.HardwareAddr{0x02, 0x1a, ip[0], ip[1], ip[2], ip[3]}
+	ip := addr.AsSlice()
+	return append(net.HardwareAddr{0x02, 0x1a}, ip[len(ip)-4:]...)
 }
 
-func configure(h *netlink.Handle, name string, addr netip.Prefix) error {
+func configure(h *netlink.Handle, name string, addresses ...netip.Prefix) error {
 	link, err := h.LinkByName(name)
 	if err != nil {
 		return err
 	}
-	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(addr)}); err != nil {
-		return fmt.Errorf("%s: address %s: %w", name, addr, err)
+	for _, addr := range addresses {
+		with := &netlink.Addr{IPNet: ipNet(addr)}
+		if addr.Addr().Is6() {
+			with.Flags = unix.IFA_F_NODAD // nobody else has it, and asking around takes a second
+		}
+		if err := h.AddrAdd(link, with); err != nil {
+			return fmt.Errorf("%s: address %s: %w", name, addr, err)
+		}
 	}
 	if err := h.LinkSetUp(link); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -115,9 +121,9 @@ func configure(h *netlink.Handle, name string, addr netip.Prefix) error {
 	return nil
 }
 
-// wire connects a machine's new namespace: eth0 with its address, and the way out.
+// wire connects a machine's new namespace: eth0 with its addresses, and the way out.
 func (l *Lab) wire(sw, ns netns.NsHandle, m Machine) error {
-	if err := plug(sw, m.Name, ns, "eth0", ipPrefix(m.Address, l.Subnet)); err != nil {
+	if err := plug(sw, m.Name, ns, "eth0", onSubnet(m.Address, m.Address6)); err != nil {
 		return err
 	}
 	h, err := in(ns)
@@ -128,7 +134,12 @@ func (l *Lab) wire(sw, ns netns.NsHandle, m Machine) error {
 	if err := linkUp(h, "lo"); err != nil || !l.Route {
 		return err
 	}
-	return h.RouteAdd(&netlink.Route{Gw: net.IP(l.gateway().AsSlice())})
+	for _, gateway := range l.gateways(m) {
+		if err := h.RouteAdd(&netlink.Route{Gw: net.IP(gateway.AsSlice())}); err != nil {
+			return fmt.Errorf("the route to %s: %w", gateway, err)
+		}
+	}
+	return nil
 }
 
 func linkUp(h *netlink.Handle, name string) error {
@@ -141,7 +152,7 @@ func linkUp(h *netlink.Handle, name string) error {
 
 // wireOutside makes the host that plays the internet.
 func (l *Lab) wireOutside(sw, ns netns.NsHandle) error {
-	if err := plug(sw, outPort, ns, "eth0", ipPrefix(l.gateway(), l.Subnet)); err != nil {
+	if err := plug(sw, outPort, ns, "eth0", l.withSix(l.gateway())); err != nil {
 		return err
 	}
 	h, err := in(ns)
@@ -152,7 +163,11 @@ func (l *Lab) wireOutside(sw, ns netns.NsHandle) error {
 	if err := linkUp(h, "lo"); err != nil {
 		return err
 	}
-	return configure(h, "lo", netip.PrefixFrom(outsideAddr, 32))
+	addresses := []netip.Prefix{netip.PrefixFrom(outsideAddr, 32)}
+	if l.speaks6() {
+		addresses = append(addresses, netip.PrefixFrom(outsideAddr6, 128))
+	}
+	return configure(h, "lo", addresses...)
 }
 
 // chooseSubnet returns a /24 that no route of the namespace touches.

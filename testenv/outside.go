@@ -34,32 +34,46 @@ func Init() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
-	if err := serveOutside(ctx, outsideAddr); err != nil {
+	if err := serveOutside(ctx, outsideAddresses()); err != nil {
 		fmt.Fprintln(os.Stderr, "outside:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-// serveOutside answers HTTP on port 80 and DNS on port 53 of an address. It sends
+// outsideAddresses are those of the outside host's that this namespace has.
+func outsideAddresses() (list []netip.Addr) {
+	all, _ := net.InterfaceAddrs()
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && (p.Addr() == outsideAddr || p.Addr() == outsideAddr6) {
+			list = append(list, p.Addr())
+		}
+	}
+	return list
+}
+
+// serveOutside answers HTTP on port 80 and DNS on port 53 of addresses. It sends
 // nothing of its own, and its namespace has no way out.
-func serveOutside(ctx context.Context, addr netip.Addr) error {
+func serveOutside(ctx context.Context, addresses []netip.Addr) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	listener, err := net.Listen("tcp", netip.AddrPortFrom(addr, 80).String())
-	if err != nil {
-		return err
-	}
 	web := &http.Server{Handler: http.HandlerFunc(hello), ReadHeaderTimeout: 10 * time.Second}
-	names := netip.AddrPortFrom(addr, 53).String()
-	handler := dns.HandlerFunc(func(w dns.ResponseWriter, query *dns.Msg) { w.WriteMsg(answer(query, addr)) })
-	servers := []*dns.Server{{Addr: names, Net: "udp", Handler: handler}, {Addr: names, Net: "tcp", Handler: handler}}
-
-	failed := make(chan error, 3)
-	go func() { failed <- web.Serve(listener) }()
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, query *dns.Msg) { w.WriteMsg(answer(query, addresses...)) })
+	var servers []*dns.Server
+	failed := make(chan error, 3*len(addresses))
+	for _, addr := range addresses {
+		listener, err := net.Listen("tcp", netip.AddrPortFrom(addr, 80).String())
+		if err != nil {
+			return errors.Join(err, web.Close())
+		}
+		go func() { failed <- web.Serve(listener) }()
+		names := netip.AddrPortFrom(addr, 53).String()
+		servers = append(servers, &dns.Server{Addr: names, Net: "udp", Handler: handler}, &dns.Server{Addr: names, Net: "tcp", Handler: handler})
+	}
 	for _, server := range servers {
 		go func() { failed <- server.ListenAndServe() }()
 	}
+	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -76,20 +90,25 @@ func hello(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "outside\n%s\n", client)
 }
 
-func answer(query *dns.Msg, addr netip.Addr) *dns.Msg {
+// answer knows the outside host's own addresses, and nobody else's.
+func answer(query *dns.Msg, addresses ...netip.Addr) *dns.Msg {
 	reply := new(dns.Msg)
 	reply.SetReply(query)
 	reply.Authoritative = true
 	for _, question := range query.Question {
 		name := strings.ToLower(question.Name)
-		switch {
-		case name != OutsideName+"." && !strings.HasSuffix(name, "."+OutsideName+"."):
+		if name != OutsideName+"." && !strings.HasSuffix(name, "."+OutsideName+".") {
 			reply.Rcode = dns.RcodeNameError
-		case question.Qtype == dns.TypeA:
-			reply.Answer = append(reply.Answer, &dns.A{
-				Hdr: dns.RR_Header{Name: question.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5},
-				A:   net.IP(addr.AsSlice()),
-			})
+			continue
+		}
+		for _, addr := range addresses {
+			head := dns.RR_Header{Name: question.Name, Rrtype: question.Qtype, Class: dns.ClassINET, Ttl: 5}
+			switch {
+			case question.Qtype == dns.TypeA && addr.Is4():
+				reply.Answer = append(reply.Answer, &dns.A{Hdr: head, A: addr.AsSlice()})
+			case question.Qtype == dns.TypeAAAA && addr.Is6():
+				reply.Answer = append(reply.Answer, &dns.AAAA{Hdr: head, AAAA: addr.AsSlice()})
+			}
 		}
 	}
 	return reply

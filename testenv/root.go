@@ -86,7 +86,7 @@ func (l *Lab) makeRoot(ctx context.Context, image string, m Machine, hostKey key
 		}
 	}
 	if l.Route {
-		text := "nameserver " + outsideAddr.String() + "\n"
+		text := "nameserver " + m.nameServer().String() + "\n"
 		if err := writeFile(filepath.Join(root, "etc/resolv.conf"), 0o644, []byte(text)); err != nil {
 			return err
 		}

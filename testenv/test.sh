@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole test, as `make test` and CI run it: style, the examples by their own tools, unit tests, the tool built
-# for every platform, the bundle, and the lab tests on real machines. As root on Debian or Ubuntu it installs what it
-# needs; elsewhere the lab tests need root, and what is missing is listed. TEST_SKIP_LAB=1 leaves the lab tests out,
-# and says so.
+# for every platform, the bundle, the lab tests on real machines, and the overlay on emulated ones with a kernel of
+# their own. As root on Debian or Ubuntu it installs what it needs; elsewhere the lab tests need root, and what is
+# missing is listed. TEST_SKIP_LAB=1 leaves the lab tests out, and says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -67,4 +67,11 @@ go test -tags lab -count=1 -p 1 -timeout 40m -v ./components/... |
   grep -v -e '^=== RUN' -e '\[no test files\]'
 ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 40m -v ./testenv/... ./overlay/... ./provisioner/facts ./provisioner/e2e/... |
   grep -v -e '^=== RUN' -e '\[no test files\]'
+
+if [ "$(uname -m)" = x86_64 ]; then
+  step kernel WireGuard
+  testenv/kernel.sh
+else
+  echo "the overlay on emulated machines was left out: they are amd64, and this is $(uname -m)" >&2
+fi
 step "done"

@@ -121,6 +121,10 @@ func TestOutsideKnowsOneName(t *testing.T) {
 		if reply.Rcode != test.code || (len(reply.Answer) == 1) != test.found {
 			t.Errorf("%s: %v", test.name, reply)
 		}
+		both := answer(new(dns.Msg).SetQuestion(test.name, test.kind), addr, netip.MustParseAddr("2001:db8::10"))
+		if want := test.code == dns.RcodeSuccess; (len(both.Answer) == 1) != want || want && both.Answer[0].Header().Rrtype != test.kind {
+			t.Errorf("of both families: %v", both)
+		}
 		if test.found && !reply.Answer[0].(*dns.A).A.Equal(net.ParseIP("203.0.113.10")) {
 			t.Errorf("%s: %v", test.name, reply.Answer)
 		}

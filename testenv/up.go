@@ -69,7 +69,7 @@ func claim(o Options) (l *Lab, unlock func(), err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, nil, err
 	}
-	l = &Lab{ID: newID(), Dir: dir, User: "root", Route: !o.NoDefaultRoute, Bastion: o.Bastion, Driver: o.Driver, Flavor: o.Flavor}
+	l = &Lab{ID: newID(), Dir: dir, User: "root", Route: !o.NoDefaultRoute, Bastion: o.Bastion, Driver: o.Driver, Flavor: o.Flavor, IP: o.IP}
 	if o.User {
 		l.User = "admin"
 	}
@@ -103,6 +103,7 @@ func (l *Lab) build(ctx context.Context, o Options, image string) error {
 	if l.Bastion {
 		l.Machines = append([]Machine{{Name: bastionName, Role: bastionName, Address: l.bastion()}}, l.Machines...)
 	}
+	l.Machines = dress(l.IP, l.Machines)
 	login, hostKeys, err := l.writeKeys()
 	if err != nil {
 		return err
@@ -150,7 +151,7 @@ func (l *Lab) lay(sw netns.NsHandle) error {
 	if err := l.wireOutside(sw, outside); err != nil {
 		return err
 	}
-	if err := plug(sw, cablePort, caller, l.cableName(), ipPrefix(l.cable(), l.Subnet)); err != nil {
+	if err := plug(sw, cablePort, caller, l.cableName(), l.withSix(l.cable())); err != nil {
 		return err
 	}
 	if l.Bastion {

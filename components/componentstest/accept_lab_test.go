@@ -266,8 +266,9 @@ func (h *here) Machine(string) (components.Machine, error) { return h, nil }
 func (h *here) Bundle(context.Context, io.Writer, map[string]bool) error {
 	return errors.ErrUnsupported
 }
-func (h *here) BundleFile(string) ([]byte, error)           { return nil, errors.ErrUnsupported }
-func (h *here) API(context.Context) (components.API, error) { return h, nil }
+func (h *here) BundleFile(string) ([]byte, error)                     { return nil, errors.ErrUnsupported }
+func (h *here) API(context.Context) (components.API, error)           { return h, nil }
+func (h *here) APIOf(context.Context, string) (components.API, error) { return h, nil }
 func (h *here) get(path string) string {
 	out, err := h.Do(h.t.Context(), "GET", path, "", nil)
 	if err != nil {

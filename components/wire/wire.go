@@ -55,7 +55,29 @@ type Link struct {
 	Packets   int    `json:"packets"`   // all of them
 	WireGuard int    `json:"wireguard"` // of the overlay's port
 	Clear     int    `json:"clear"`     // hold the marker
+	As        Kinds  `json:"clear_as"`  // of which kind those are
 	Missed    int    `json:"missed"`    // came too fast to be looked at
+}
+
+// Kinds counts packets by what they are.
+type Kinds struct {
+	TCP4 int `json:"tcp4,omitempty"`
+	UDP4 int `json:"udp4,omitempty"`
+	TCP6 int `json:"tcp6,omitempty"`
+	UDP6 int `json:"udp6,omitempty"`
+}
+
+// Names says which kinds there are any of.
+func (k Kinds) Names() (names []string) {
+	for _, kind := range []struct {
+		name  string
+		count int
+	}{{"IPv4 TCP", k.TCP4}, {"IPv4 UDP", k.UDP4}, {"IPv6 TCP", k.TCP6}, {"IPv6 UDP", k.UDP6}} {
+		if kind.count > 0 {
+			names = append(names, kind.name)
+		}
+	}
+	return names
 }
 
 // Sum adds the links up. A packet that passes two (a bond and its port) counts twice.
@@ -65,6 +87,10 @@ func (r Report) Sum() Link {
 		sum.Packets += l.Packets
 		sum.WireGuard += l.WireGuard
 		sum.Clear += l.Clear
+		sum.As.TCP4 += l.As.TCP4
+		sum.As.UDP4 += l.As.UDP4
+		sum.As.TCP6 += l.As.TCP6
+		sum.As.UDP6 += l.As.UDP6
 		sum.Missed += l.Missed
 	}
 	return sum

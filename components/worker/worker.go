@@ -128,14 +128,18 @@ func taints(m components.MachineSpec) []templates.Taint {
 	return taints
 }
 
-// nodePorts keeps kube-proxy from serving NodePorts at every IPv6 address of a
-// machine: "primary" says nothing of a family in which the Node has no address.
+// nodePorts keeps kube-proxy from serving NodePorts at every address of a
+// machine, of the family that its Node has none of: "primary" says nothing of a family in which the Node has no address.
 // It takes loopback for no address at all.
 func (n node) nodePorts() []netip.Prefix {
 	if !n.c.Network.Dual() || n.m.Address6.IsValid() {
 		return nil
 	}
-	return []netip.Prefix{netip.PrefixFrom(n.m.Address, n.m.Address.BitLen()), netip.PrefixFrom(netip.IPv6Loopback(), 128)}
+	nowhere := netip.IPv6Loopback()
+	if n.m.Address.Is6() {
+		nowhere = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return []netip.Prefix{netip.PrefixFrom(n.m.Address, n.m.Address.BitLen()), netip.PrefixFrom(nowhere, nowhere.BitLen())}
 }
 
 func (n node) proxy() {

@@ -22,6 +22,7 @@ import (
 	"provision/overlay/host"
 	"provision/overlay/nodes"
 	"provision/overlay/ping"
+	"provision/overlay/rules"
 	"provision/overlay/state"
 )
 
@@ -31,6 +32,11 @@ const (
 	calm   = 4 * time.Second
 	uneasy = time.Second
 	glance = 200 * time.Millisecond // at the keys, for one that takes over
+
+	// How soon after an event: at once where it may be of ours, later where a pod
+	// starts, and never more often than the latter.
+	atOnce = 5 * time.Millisecond
+	quiet  = 200 * time.Millisecond
 )
 
 // source is where nodes come from.
@@ -55,6 +61,7 @@ type agent struct {
 	shared time.Time    // when the pre-shared key's file last changed
 	mode   overlay.Mode // "" until the kernel could be asked
 	device *device.Device
+	heard  []overlay.DevicePeer // what the device last said
 
 	mesh     overlay.Mesh
 	refused  []string // what the last admission said
@@ -73,6 +80,8 @@ type agent struct {
 	unkeyed   error    // why the machine's own keys cannot be
 	strangers []string // see rules.Strangers
 	looked    time.Time
+	stirred   bool                   // somebody's firewall changed since
+	laid      map[string][]time.Time // when routes that took pods' packets were removed
 }
 
 // Run keeps the overlay until the context ends, and leaves it in place.
@@ -113,7 +122,8 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 }
 
 func (a *agent) run(ctx context.Context) error {
-	events := host.Events(ctx)
+	urgent, other := host.Events(ctx)
+	table, firewalls := rules.Events(ctx)
 	next := a.heal()
 	a.log.Info("the overlay is as it was last", "mode", a.mode, "subnets", a.mesh.Subnets, "peers", len(a.mesh.Peers))
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
@@ -122,8 +132,23 @@ func (a *agent) run(ctx context.Context) error {
 	go a.source.Run(ctx)
 	go a.pinger.Run(ctx)
 	defer a.metrics.close()
+	healed := time.Now()
+	due := healed.Add(next)
 	timer := time.NewTimer(next)
 	defer timer.Stop()
+	heal := func() {
+		next := a.heal()
+		healed = time.Now()
+		due = healed.Add(next)
+		timer.Reset(next)
+	}
+	// sooner has it look before it is due, which is not as often as others write.
+	sooner := func(wait time.Duration) {
+		if d := max(wait, time.Until(healed.Add(a.pace()))); time.Until(due) > d {
+			due = time.Now().Add(d)
+			timer.Reset(d)
+		}
+	}
 	keys := time.NewTicker(glance)
 	defer keys.Stop()
 	for {
@@ -151,13 +176,25 @@ func (a *agent) run(ctx context.Context) error {
 				continue
 			}
 			a.admit()
-			timer.Reset(a.heal()) // the device first: it begins the handshakes
+			heal() // the device first: it begins the handshakes
 			a.announce(ctx)
-		case <-events:
+		case <-urgent:
+			sooner(atOnce)
+			continue
+		case <-table:
+			sooner(atOnce)
+			continue
+		case <-firewalls:
+			a.stirred = true
+			sooner(quiet)
+			continue
+		case <-other:
+			sooner(quiet)
+			continue
 		case <-timer.C:
 			a.announce(ctx)
 		}
-		timer.Reset(a.heal())
+		heal()
 	}
 }
 

@@ -24,7 +24,7 @@ const defaultMTU = 1500
 // heal makes the kernel what it should be and says how it went. It returns when
 // to look again.
 func (a *agent) heal() time.Duration {
-	mtu, peers, again, err := a.apply()
+	mtu, again, err := a.apply()
 	problems := slices.Clone(a.refused)
 	if text := a.source.Trouble(); text != "" {
 		problems = append(problems, text)
@@ -42,7 +42,8 @@ func (a *agent) heal() time.Duration {
 		problems = append(problems, fmt.Sprintf("the pre-shared key stays as it was: %v", a.unshared))
 	}
 	problems = append(problems, a.lookAround()...)
-	statuses := overlay.PeerStatuses(a.mesh, peers)
+	problems = append(problems, formerPods(overlay.Leases, a.mesh.Subnets)...)
+	statuses := overlay.PeerStatuses(a.mesh, a.heard)
 	problems = append(problems, a.measure(mtu, statuses)...)
 	a.tell(problems)
 	status := overlay.Status{
@@ -65,13 +66,16 @@ func (a *agent) heal() time.Duration {
 	if again {
 		return overlay.Courtesy
 	}
+	if a.stirred {
+		return lookSoon
+	}
 	return calm
 }
 
 // apply goes from what closes to what opens: the rules and the unreachable route
 // are there before the first packet can take a wrong way. One step that fails
 // does not keep the others from their work.
-func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err error) {
+func (a *agent) apply() (mtu int, again bool, err error) {
 	var errs []error
 	try := func(err error) bool {
 		if err != nil {
@@ -106,11 +110,17 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err er
 	}
 	if a.mode != "" && try(host.EnsureTunnel(a.mode, want.MTU)) {
 		absent[overlay.Tunnel] = false
-		peers, again, err = a.device.Sync(a.key, a.psk, want.Device)
-		try(err)
+		var heard []overlay.DevicePeer
+		if heard, again, err = a.device.Sync(a.key, a.psk, want.Device); try(err) {
+			a.heard = heard
+		}
 		try(host.EnsureAddresses(overlay.Tunnel, want.Tunnel, want.Rules.Pods))
 	}
-	try(host.EnsureRoutes(slices.DeleteFunc(want.Routes, func(r overlay.Route) bool { return absent[r.Device] })))
+	laid, err := host.EnsureRoutes(slices.DeleteFunc(want.Routes, func(r overlay.Route) bool { return absent[r.Device] }), want.Rules.Pods)
+	try(err)
+	for _, text := range a.unlaid(laid, time.Now()) {
+		try(errors.New(text))
+	}
 	if slices.ContainsFunc(want.Rules.Pods, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
 		try(host.KeepRouters(a.remember))
 	}
@@ -121,7 +131,7 @@ func (a *agent) apply() (mtu int, peers []overlay.DevicePeer, again bool, err er
 		// root, expects to read what runtimes are told.
 		try(state.WriteFile(a.config.CNIConf, want.CNI.Conflist(), 0o644))
 	}
-	return want.MTU, peers, again, errors.Join(errs...)
+	return want.MTU, again, errors.Join(errs...)
 }
 
 // portsFile is below /run: a reboot takes the links with it.

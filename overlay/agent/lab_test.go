@@ -33,6 +33,7 @@ type machine struct {
 	config      overlay.Config
 	agent, wire *process
 	server      *process // in the pod
+	router      string   // the namespace of the NAT that it is behind; "": it is on the underlay
 }
 
 // process is a daemon of ours, and what it logged.
@@ -94,17 +95,34 @@ func namespace(t testing.TB, name string) {
 	ip(t, name, "link set lo up")
 }
 
-// plug connects a namespace to the switch.
+// newSwitch makes a namespace's switch, into which others are plugged.
+func newSwitch(t testing.TB, namespace string) {
+	t.Helper()
+	ip(t, namespace, "link add switch type bridge")
+	ip(t, namespace, "link set switch up")
+}
+
+// plug connects a namespace to the underlay's switch.
 func plug(t testing.TB, name, address string) {
 	t.Helper()
-	ip(t, underlay, fmt.Sprintf("link add to-%s mtu 1500 type veth peer name eth0 netns %s", name, name))
-	ip(t, underlay, "link set to-"+name+" master switch up")
-	ip(t, name, "addr add "+address+"/24 dev eth0")
+	plugInto(t, underlay, name, address)
+}
+
+func plugInto(t testing.TB, into, name, address string) {
+	t.Helper()
+	ip(t, into, fmt.Sprintf("link add to-%s mtu 1500 type veth peer name eth0 netns %s", name, name))
+	ip(t, into, "link set to-"+name+" master switch up")
+	if strings.Contains(address, ":") {
+		ip(t, name, "addr add "+address+"/64 dev eth0 nodad")
+	} else {
+		ip(t, name, "addr add "+address+"/24 dev eth0")
+	}
 	ip(t, name, "link set eth0 up")
 }
 
-// newLab makes n machines and starts what runs on them.
-func newLab(t testing.TB, n int) []*machine {
+// newLab makes n machines and starts what runs on them. place changes a machine
+// before its first boot.
+func newLab(t testing.TB, n int, place ...func(*machine)) []*machine {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("the lab needs root")
@@ -114,8 +132,7 @@ func newLab(t testing.TB, n int) []*machine {
 	}
 	t.Cleanup(func() { os.Remove("/run/wireguard") }) // unless somebody uses it
 	namespace(t, underlay)
-	ip(t, underlay, "link add switch type bridge")
-	ip(t, underlay, "link set switch up")
+	newSwitch(t, underlay)
 	var list []*machine
 	for i := 1; i <= n; i++ {
 		m := &machine{
@@ -129,11 +146,10 @@ func newLab(t testing.TB, n int) []*machine {
 		m.config.StaticNodes = filepath.Join(m.dir, "nodes.json")
 		m.config.StateDir, m.config.RunDir = filepath.Join(m.dir, "state"), filepath.Join(m.dir, "run")
 		m.config.CNIConf = filepath.Join(m.dir, "10-provision.conflist")
-		data, err := json.Marshal(m.config)
-		if err != nil {
-			t.Fatal(err)
+		for _, p := range place {
+			p(m)
 		}
-		m.write("overlay.json", data)
+		m.configure()
 		os.Mkdir(filepath.Join(m.dir, "sockets"), 0o755)
 		m.boot()
 		list = append(list, m)
@@ -141,12 +157,29 @@ func newLab(t testing.TB, n int) []*machine {
 	return list
 }
 
+// configure writes the agent's configuration.
+func (m *machine) configure() {
+	m.t.Helper()
+	data, err := json.Marshal(m.config)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.write("overlay.json", data)
+}
+
 // boot makes the machine's kernel anew; its disk stays.
 func (m *machine) boot() {
 	m.t.Helper()
-	try("ip", "-n", underlay, "link", "del", "to-"+m.name)
+	into := underlay
+	if m.router != "" {
+		into = m.router
+	}
+	try("ip", "-n", into, "link", "del", "to-"+m.name)
 	namespace(m.t, m.name)
-	plug(m.t, m.name, m.address)
+	plugInto(m.t, into, m.name, m.address)
+	if m.router != "" {
+		ip(m.t, m.name, "route add default via "+netip.MustParsePrefix(m.address+"/24").Masked().Addr().Next().String())
+	}
 	namespace(m.t, m.pod)
 	m.wire = m.start("wireguard")
 	m.agent = m.start("overlay")

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"provision/overlay/userspace"
@@ -67,12 +68,22 @@ func command(name string, args []string) error {
 		return handmade(args[0], args[1])
 	case "trips":
 		return trips(args[0], args[1])
+	case "rate":
+		return rate(args[0], args[1], args[2])
+	case "sink":
+		return sink(args[0])
+	case "datagrams":
+		return datagrams(args[0], args[1])
 	case "flood":
 		return flood(args[0], args[1])
 	case "gap":
 		return gap(args[0], args[1])
 	case "sniff":
 		return sniff(args[0], args[1])
+	case "forget":
+		return netlink.ConntrackTableFlush(netlink.ConntrackTable)
+	case "hush":
+		return hush()
 	}
 	return fmt.Errorf("no command %q", name)
 }
@@ -110,8 +121,7 @@ func serve(address string) error {
 			raw, _ := c.(*net.TCPConn).SyscallConn()
 			raw.Control(func(fd uintptr) { mss, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG) })
 			fmt.Fprintf(c, "%s %d\n", host, mss)
-			n, _ := io.Copy(io.Discard, c)
-			fmt.Fprintf(c, "%d\n", n)
+			fmt.Fprintf(c, "%d\n", swallow(c))
 		}()
 	}
 }
@@ -243,9 +253,10 @@ func gap(address, duration string) error {
 			<-ticker.C
 		}
 	}()
-	got, last, longest := 0, time.Now(), time.Duration(0)
+	begin := time.Now()
+	got, last, longest := 0, begin, time.Duration(0)
 	buf := make([]byte, 64)
-	for end := time.Now().Add(d + 300*time.Millisecond); time.Now().Before(end); {
+	for end := begin.Add(d + 300*time.Millisecond); time.Now().Before(end); {
 		c.SetReadDeadline(end)
 		if _, err := c.Read(buf); err != nil {
 			if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
@@ -257,6 +268,7 @@ func gap(address, duration string) error {
 		longest = max(longest, time.Since(last))
 		last = time.Now()
 	}
+	longest = max(longest, begin.Add(d).Sub(last)) // none came to the end
 	fmt.Println(sent-got, longest.Milliseconds())
 	return nil
 }

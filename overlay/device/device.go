@@ -51,22 +51,37 @@ func (d *Device) Sync(key overlay.PrivateKey, psk overlay.PresharedKey, want ove
 			}
 			again = true
 		}
-		before := d.written
-		d.written = map[overlay.Key]overlay.Written{}
-		for _, p := range want.Peers {
-			w := before[p.Key]
-			w.Endpoint = p.Endpoint
-			if !slices.ContainsFunc(peers, func(h overlay.DevicePeer) bool { return h.Key == p.Key }) {
-				w.Added, again = time.Now(), true
-			}
-			d.written[p.Key] = w
-		}
+		var waits bool
+		d.written, waits = note(d.written, peers, want, time.Now())
+		again = again || waits
 		return nil
 	})
 	if err != nil {
 		return nil, false, err // an exchange that was given up on may still be writing peers
 	}
 	return peers, again, nil
+}
+
+// note returns what is written now and where peers were seen, and whether one is
+// so new that the first handshake is left to it.
+func note(before map[overlay.Key]overlay.Written, have []overlay.DevicePeer, want overlay.Device, now time.Time) (written map[overlay.Key]overlay.Written, waits bool) {
+	written = map[overlay.Key]overlay.Written{}
+	for _, p := range want.Peers {
+		w := before[p.Key]
+		w.Endpoint = p.Endpoint
+		i := slices.IndexFunc(have, func(h overlay.DevicePeer) bool { return h.Key == p.Key })
+		if i < 0 {
+			w.Added = now
+		}
+		if i >= 0 && !have[i].Handshake.IsZero() {
+			w.Seen, w.At, w.Lost = have[i].Endpoint, have[i].Handshake, time.Time{}
+		} else if w.Lost.IsZero() {
+			w.Lost = now
+		}
+		waits = waits || now.Sub(w.Added) < overlay.Courtesy
+		written[p.Key] = w
+	}
+	return written, waits
 }
 
 // greet begins a handshake with every peer: a new private key ended all sessions,

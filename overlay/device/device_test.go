@@ -94,3 +94,51 @@ func TestEveryPeerHasThePresharedKey(t *testing.T) {
 		t.Errorf("the key is not taken away: %+v", config)
 	}
 }
+
+// An event between a peer's coming and the end of the courtesy must not make the
+// agent rest before it has begun the handshake itself.
+func TestCourtesyOutlivesAnEvent(t *testing.T) {
+	start := time.Unix(1e9, 0)
+	peer := overlay.Peer{Key: overlay.Key{1}, Endpoint: netip.MustParseAddrPort("192.0.2.2:51820")}
+	want, have := overlay.Device{KeepaliveSeconds: 25, Peers: []overlay.Peer{peer}}, []overlay.DevicePeer(nil)
+	var written map[overlay.Key]overlay.Written
+	for _, look := range []struct {
+		after time.Duration
+		waits bool
+	}{{0, true}, {overlay.Courtesy / 2, true}, {overlay.Courtesy, false}, {time.Minute, false}} {
+		var waits bool
+		written, waits = note(written, have, want, start.Add(look.after))
+		if waits != look.waits {
+			t.Errorf("after %v: looks again soon is %v, want %v", look.after, waits, look.waits)
+		}
+		have = []overlay.DevicePeer{{Key: peer.Key, Endpoint: peer.Endpoint}}
+	}
+	if _, waits := note(nil, have, want, start); waits {
+		t.Error("a peer that was there before the agent is waited for")
+	}
+}
+
+// What a device knew of a peer outlives the device.
+func TestSeenOutlivesTheDevice(t *testing.T) {
+	start := time.Unix(1e9, 0)
+	elsewhere := netip.MustParseAddrPort("198.51.100.7:1024")
+	peer := overlay.Peer{Key: overlay.Key{1}, Endpoint: netip.MustParseAddrPort("192.0.2.2:51820")}
+	want := overlay.Device{Peers: []overlay.Peer{peer}}
+	alive := overlay.DevicePeer{Key: peer.Key, Endpoint: elsewhere, Handshake: start}
+	begun := overlay.DevicePeer{Key: peer.Key, Endpoint: peer.Endpoint}
+	var written map[overlay.Key]overlay.Written
+	for i, look := range []struct {
+		have []overlay.DevicePeer
+		lost int // which look found it lost; -1: it is not
+	}{{[]overlay.DevicePeer{alive}, -1}, {nil, 1}, {[]overlay.DevicePeer{begun}, 1}, {[]overlay.DevicePeer{alive}, -1}, {[]overlay.DevicePeer{begun}, 4}} {
+		now := start.Add(time.Duration(i) * time.Second)
+		written, _ = note(written, look.have, want, now)
+		var lost time.Time
+		if look.lost >= 0 {
+			lost = start.Add(time.Duration(look.lost) * time.Second)
+		}
+		if w := written[peer.Key]; w.Seen != elsewhere || !w.At.Equal(start) || !w.Lost.Equal(lost) {
+			t.Errorf("look %d: seen at %v at %v, lost at %v", i, w.Seen, w.At, w.Lost)
+		}
+	}
+}

@@ -93,6 +93,7 @@ func add(link netlink.Link) (netlink.Link, error) {
 	if err := netlink.LinkAdd(link); err != nil {
 		return nil, fmt.Errorf("make %s: %w", name, err)
 	}
+	unique(name)
 	made, err := find(name)
 	if made == nil {
 		return nil, errors.Join(err, fmt.Errorf("%s went away as soon as it was made", name))

@@ -13,7 +13,7 @@ import (
 // that are not ours stay.
 func Remove() (removed []string, err error) {
 	var errs []error
-	list, err := routes()
+	list, _, err := routes(nil)
 	if err != nil {
 		errs = append(errs, err)
 	}

@@ -15,6 +15,13 @@ import (
 // Where the kernel has each link's parameters of IPv6, below procSys.
 const links6 = "net/ipv6/conf"
 
+// unique spares a link of ours the second in which its link-local address is not
+// yet used for anything, finding out whether somebody else has it: nobody does.
+// A link without IPv6 has no such parameter.
+func unique(name string) {
+	writeSysctl(path.Join(links6, name, "accept_dad"), "0")
+}
+
 // speakIPv6 lets one of our links have addresses of IPv6, which a machine's owner
 // may have switched off for new links, and listen to no pod that says it were a
 // router. Both go with the link.

@@ -77,12 +77,12 @@ func serve(address string) error {
 
 // send pushes 1 MiB and prints what the server says of it.
 func send(address string) error {
-	c, err := net.DialTimeout("tcp", address, 10*time.Second)
+	c, err := net.DialTimeout("tcp", address, 30*time.Second)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * time.Minute))
 	if _, err := c.Write(make([]byte, 1<<20)); err != nil {
 		return err
 	}

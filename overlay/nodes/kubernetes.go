@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
@@ -33,12 +32,18 @@ import (
 // and second.
 const retry = time.Second
 
+// patience is how long the API may take to answer before that is trouble. The
+// balancer holds connections while no API server is ready, and client-go asks
+// again without a word: an error would be a minute late.
+const patience = 3 * time.Second
+
 // Kubernetes follows the cluster's Nodes.
 type Kubernetes struct {
 	kubeconfig, nodeKubeconfig string
 	changed                    chan struct{}
 	filled                     atomic.Pointer[store] // nil until all Nodes were listed once
 	trouble                    atomic.Pointer[string]
+	asked                      atomic.Pointer[time.Time] // when what is still unanswered was asked; nil: nothing is
 }
 
 // NewKubernetes returns a source that reads with one identity and announces with
@@ -75,6 +80,9 @@ func (k *Kubernetes) Trouble() string {
 	if text := k.trouble.Load(); text != nil {
 		return *text
 	}
+	if asked := k.asked.Load(); asked != nil && time.Since(*asked) > patience {
+		return unread + "it does not answer"
+	}
 	return ""
 }
 
@@ -109,12 +117,20 @@ func (k *Kubernetes) tell() {
 	}
 }
 
+const unread = "the API cannot be read, the network stays as it is: "
+
+func (k *Kubernetes) ask() {
+	now := time.Now()
+	k.asked.Store(&now)
+}
+
 // note remembers how the API answered last.
 func (k *Kubernetes) note(ctx context.Context, err error) {
+	k.asked.Store(nil)
 	if err == nil {
 		k.trouble.Store(nil)
 	} else if ctx.Err() == nil {
-		text := fmt.Sprintf("the API cannot be read, the network stays as it is: %v", err)
+		text := unread + err.Error()
 		k.trouble.Store(&text)
 	}
 }

@@ -186,6 +186,19 @@ func TestKubernetes(t *testing.T) {
 	eventually(t, "not listed anew", func() bool { return names(k) == `{"w1/uid-w1/10.244.1.0/24/":true}` })
 }
 
+// TestSilentAPI is an API that takes every question and answers none, as the
+// balancer does while no API server is ready.
+func TestSilentAPI(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer server.Close()
+	config := kubeconfig(t, server.URL)
+	k := NewKubernetes(config, config)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go k.Run(ctx)
+	eventually(t, "an API that is silent is no trouble", func() bool { return strings.HasSuffix(k.Trouble(), "it does not answer") })
+}
+
 func TestAnnounce(t *testing.T) {
 	a := &api{nodes: map[string]map[string]any{}}
 	server := httptest.NewServer(a)

@@ -73,6 +73,7 @@ type observed struct {
 
 // ListWithContext implements cache.ListerWithContext.
 func (o *observed) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	o.source.ask()
 	list, err := o.ListWatch.ListWithContext(ctx, options)
 	o.source.note(ctx, err)
 	return list, err
@@ -80,6 +81,7 @@ func (o *observed) ListWithContext(ctx context.Context, options metav1.ListOptio
 
 // WatchWithContext implements cache.WatcherWithContext.
 func (o *observed) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	o.source.ask()
 	w, err := o.ListWatch.WatchWithContext(ctx, options)
 	o.source.note(ctx, err)
 	return w, err

@@ -40,22 +40,23 @@ func (p *peer) answered(sequence uint32, now time.Time) {
 
 // heard says that small packets arrive, without which a large one that does not
 // means nothing.
-func (p *peer) heard(now time.Time) bool {
-	return slices.ContainsFunc(p.pings, func(s sent) bool { return s.took > 0 && now.Sub(s.at) < 3*pause })
+func (p *peer) heard(now time.Time, round time.Duration) bool {
+	return slices.ContainsFunc(p.pings, func(s sent) bool { return s.took > 0 && now.Sub(s.at) < 3*round })
 }
 
-func (p *peer) result(now time.Time) Result {
+func (p *peer) result(now time.Time, round time.Duration) Result {
 	var took []time.Duration
-	due := 0
+	due, silent := 0, true
 	for _, s := range p.pings {
 		if s.took > 0 {
 			took = append(took, s.took)
+			silent = silent && now.Sub(s.at) > max(remember*pause, 3*round)
 		} else if now.Sub(s.at) < patience {
 			continue
 		}
 		due++
 	}
-	r := Result{PathMTU: p.path.found, Silent: due >= 3 && len(took) == 0}
+	r := Result{PathMTU: p.path.found, Silent: due >= 3 && silent}
 	if due > 0 {
 		r.Loss = float64(due-len(took)) / float64(due)
 	}

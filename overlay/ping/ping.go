@@ -18,10 +18,11 @@ import (
 )
 
 const (
-	// pause lies between two rounds, and grows with the peers, so that a machine
-	// among hundreds spends no more on this than one among few.
+	// pause is the least time from one ping of a peer to the next, and perPeer from
+	// one peer's to another's, so that a machine among hundreds spends no more on
+	// this than one among ten: it sends 10 questions a second, and answers as many.
 	pause     = time.Second
-	perPeer   = 20 * time.Millisecond
+	perPeer   = 100 * time.Millisecond
 	remember  = 20          // pings of each peer
 	patience  = time.Second // after which a ping counts as lost
 	settled   = time.Minute // between two looks at a path that was found
@@ -30,12 +31,15 @@ const (
 	precision = 8           // bytes, of the path MTU where it is less than it should be
 )
 
+// Round is the time in which each of so many peers is asked once.
+func Round(peers int) time.Duration { return max(pause, time.Duration(peers)*perPeer) }
+
 // Result is what was measured to one peer.
 type Result struct {
 	RoundTrip time.Duration // the median of the last answers; 0: none came
 	Loss      float64       // 0 to 1, of the last pings; 0 before the first
 	PathMTU   int           // bytes of the largest packet that arrived; 0: not known yet
-	Silent    bool          // none of the last pings was answered, and there were a few
+	Silent    bool          // no ping of the last 20 s, or of three rounds, was answered, and there were three
 }
 
 // Pinger asks and answers. Its zero value is of no use.
@@ -91,7 +95,7 @@ func (p *Pinger) Results() (map[netip.AddrPort]Result, error) {
 	defer p.mu.Unlock()
 	results := map[netip.AddrPort]Result{}
 	for a, peer := range p.peers {
-		results[a] = peer.result(time.Now())
+		results[a] = peer.result(time.Now(), Round(len(p.peers)))
 	}
 	return results, p.trouble
 }
@@ -101,7 +105,7 @@ func (p *Pinger) Run(ctx context.Context) {
 	defer func() { p.mu.Lock(); p.close(); p.mu.Unlock() }()
 	for {
 		targets := p.begin()
-		wait := max(pause, time.Duration(len(targets))*perPeer)
+		wait := Round(len(targets))
 		for _, a := range targets {
 			p.ask(a)
 			select {
@@ -159,7 +163,7 @@ func (p *Pinger) ask(a netip.AddrPort) {
 	}
 	now := time.Now()
 	p.send(a, peer.ping(p.next(), now), smallest)
-	if size := peer.path.step(p.mtu, now, peer.heard(now)); size > 0 {
+	if size := peer.path.step(p.mtu, now, peer.heard(now, Round(len(p.peers)))); size > 0 {
 		peer.path.sequence = p.next()
 		for range copies {
 			p.send(a, peer.path.sequence, size-headers(a.Addr()))

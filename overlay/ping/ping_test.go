@@ -8,21 +8,28 @@ import (
 	"time"
 )
 
-func free(t *testing.T) netip.AddrPort {
+func free(t *testing.T, on net.IP) netip.AddrPort {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: on})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+	a := c.LocalAddr().(*net.UDPAddr).AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // Two that know each other measure each other; a stranger is not answered.
 func TestTwo(t *testing.T) {
+	for name, on := range map[string]net.IP{"IPv4": net.IPv4(127, 0, 0, 1), "IPv6": net.IPv6loopback} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); two(t, on) })
+	}
+}
+
+func two(t *testing.T, on net.IP) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	a, b, dead := free(t), free(t), free(t)
+	a, b, dead := free(t, on), free(t, on), free(t, on)
 	one, other := New(), New()
 	one.Set(a, 1420, []netip.AddrPort{b, dead})
 	other.Set(b, 1420, []netip.AddrPort{a})
@@ -46,7 +53,7 @@ func TestTwo(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	stranger, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(a))
+	stranger, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,12 +96,12 @@ func TestLoss(t *testing.T) {
 		p.answered(999, now) // of nobody's asking
 		now = now.Add(pause)
 	}
-	if r := p.result(now); r.Loss != 0.25 || r.RoundTrip == 0 || r.Silent {
+	if r := p.result(now, pause); r.Loss != 0.25 || r.RoundTrip == 0 || r.Silent {
 		t.Errorf("%+v", r)
 	}
 	fresh := &peer{}
 	fresh.ping(1, now)
-	if r := fresh.result(now); r.Loss != 0 || r.Silent {
+	if r := fresh.result(now, pause); r.Loss != 0 || r.Silent {
 		t.Errorf("an answer that may still come counts as lost: %+v", r)
 	}
 }
@@ -142,5 +149,34 @@ func TestAnswersToSomebodyElse(t *testing.T) {
 	p.take(nil, a, answer(message{cookie: p.cookie, sequence: 7}))
 	if results, _ := p.Results(); results[a].RoundTrip == 0 {
 		t.Error("our own is not counted")
+	}
+}
+
+// Among many peers each is asked seldom, and its path is looked for all the same;
+// one that goes is told before all that it ever answered is forgotten.
+func TestManyPeers(t *testing.T) {
+	round := Round(200)
+	if round != 20*time.Second || Round(3) != time.Second {
+		t.Errorf("200 peers are asked in %v, 3 in %v", round, Round(3))
+	}
+	now := time.Unix(1e9, 0)
+	p := &peer{}
+	for i := uint32(1); i <= remember; i++ {
+		if i > 1 && !p.heard(now, round) {
+			t.Fatal("a peer that answers is not heard")
+		}
+		p.ping(i, now)
+		p.answered(i, now.Add(time.Millisecond))
+		now = now.Add(round)
+	}
+	for i := range uint32(4) {
+		if r := p.result(now, round); r.Silent != (i == 3) {
+			t.Errorf("after %d pings without an answer: %+v", i, r)
+		}
+		p.ping(100+i, now)
+		now = now.Add(round)
+	}
+	if p.heard(now, round) {
+		t.Error("a peer that is gone is heard")
 	}
 }

@@ -26,6 +26,9 @@ func build(table *nftables.Table, want overlay.Rules) []chain {
 	arrive := base("arrive", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityMangle)
 	leak := base("leak", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, nftables.ChainPriorityFilter)
 	leave := base("leave", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, nftables.ChainPriorityMangle)
+	policy := chain{Chain: nftables.Chain{Name: Policy, Table: table}}
+	forward := base("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityRef(*nftables.ChainPriorityFilter-10))
+	forward.rules = [][]expr.Any{{&expr.Verdict{Kind: expr.VerdictJump, Chain: Policy}}}
 	outside := base("outside", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 
 	for _, pods := range want.Pods {
@@ -51,7 +54,7 @@ func build(table *nftables.Table, want overlay.Rules) []chain {
 		arrive.rules = append(arrive.rules, rule(via(expr.MetaKeyIIFNAME, expr.CmpOpEq, overlay.Tunnel), family(pods), clamp(mss)))
 		leave.rules = append(leave.rules, rule(via(expr.MetaKeyOIFNAME, expr.CmpOpEq, overlay.Tunnel), family(pods), clamp(mss)))
 	}
-	return []chain{spoof, arrive, leave, leak, outside}
+	return []chain{policy, spoof, arrive, forward, leave, leak, outside} // what is jumped to comes first
 }
 
 type match = []expr.Any

@@ -1,16 +1,22 @@
 // Package rules keeps one nftables table of ours: what keeps pod traffic inside
 // the tunnel, masquerades what leaves for the outside, and fits TCP to the MTU.
 //
-// The table is compared with what it should be and, where it differs, replaced
-// in one transaction: there is no moment without it. Nobody else's table is
-// touched; Services are left to kube-proxy. A NetworkPolicy will be a chain
-// here at the forward hook, between the drops and everybody else's filters.
+// The table is compared with what it should be and, where it differs, written
+// anew in one transaction: there is no moment without it. Nobody else's table is
+// touched; Services are left to kube-proxy.
+//
+// Chain network-policy is empty here, and is where NetworkPolicies will be
+// enforced: all that is forwarded passes it before everybody else's filters, with
+// the addresses of the pods themselves. It belongs to whoever enforces them, with
+// every chain, set and map of the table whose name begins with "network-policy-":
+// this package makes the chain and jumps to it, and never looks into any of them.
 package rules
 
 import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -21,7 +27,13 @@ import (
 // Table is the name of our table, of family inet.
 const Table = "provision-overlay"
 
-// chain is a base chain and its rules.
+// Policy is the name of the chain, and with a hyphen the beginning of the names,
+// that belong to whoever enforces NetworkPolicies.
+const Policy = "network-policy"
+
+func reserved(name string) bool { return name == Policy || strings.HasPrefix(name, Policy+"-") }
+
+// chain is a chain and its rules, which are nobody's business in a reserved one.
 type chain struct {
 	nftables.Chain
 	rules [][]expr.Any
@@ -38,11 +50,19 @@ func Ensure(want overlay.Rules) (written bool, err error) {
 	if same(conn, table, chains) {
 		return false, nil
 	}
-	// Added so that it can be deleted whether or not it was there: a transaction
-	// fails as a whole.
+	present, err := conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return false, fmt.Errorf("nftables: list chains: %w", err)
+	}
+	present = slices.DeleteFunc(present, func(c *nftables.Chain) bool { return c.Table.Name != Table || reserved(c.Name) })
+	// A transaction, which fails as a whole where somebody was quicker.
 	conn.AddTable(table)
-	conn.DelTable(table)
-	conn.AddTable(table)
+	for _, c := range present {
+		conn.FlushChain(c) // all before any is deleted, which one that is jumped to cannot be
+	}
+	for _, c := range present {
+		conn.DelChain(c)
+	}
 	for _, c := range chains {
 		conn.AddChain(&c.Chain)
 		for _, exprs := range c.rules {
@@ -62,6 +82,9 @@ func same(conn *nftables.Conn, table *nftables.Table, want []chain) bool {
 		if err != nil || !sameChain(have, &w.Chain) {
 			return false
 		}
+		if reserved(w.Name) {
+			continue
+		}
 		list, err := conn.GetRules(table, &w.Chain)
 		if err != nil || len(list) != len(w.rules) {
 			return false
@@ -76,6 +99,9 @@ func same(conn *nftables.Conn, table *nftables.Table, want []chain) bool {
 }
 
 func sameChain(have, want *nftables.Chain) bool {
+	if want.Hooknum == nil {
+		return have.Hooknum == nil
+	}
 	return have.Type == want.Type &&
 		have.Hooknum != nil && *have.Hooknum == *want.Hooknum &&
 		have.Priority != nil && *have.Priority == *want.Priority

@@ -80,6 +80,43 @@ func TestTable(t *testing.T) {
 	want.MTU = 1380
 	ensure("another MTU", true)
 
+	// Others' rules in the place that is theirs outlive everything but the table.
+	for _, command := range []string{
+		"add set inet " + Table + " network-policy-pods { type ipv4_addr; elements = { 10.244.1.9 } }",
+		"add chain inet " + Table + " network-policy-web",
+		"add rule inet " + Table + " network-policy-web tcp dport 80 accept",
+		"add rule inet " + Table + " network-policy ip daddr @network-policy-pods jump network-policy-web",
+		"add rule inet " + Table + " network-policy ip daddr @network-policy-pods drop",
+	} {
+		nft(t, command)
+	}
+	theirs := func() (text string) {
+		for _, piece := range []string{"chain inet " + Table + " network-policy", "chain inet " + Table + " network-policy-web", "set inet " + Table + " network-policy-pods"} {
+			text += nft(t, "list "+piece)
+		}
+		return text
+	}
+	before := theirs()
+	ensure("with policies", false)
+	for _, changes := range [][]string{
+		{"flush chain inet " + Table + " forward"},
+		{"flush chain inet " + Table + " leak"},
+		{"delete chain inet " + Table + " spoof", "add chain inet " + Table + " spoof"},
+		// One that another version made goes with the next writing.
+		{"add chain inet " + Table + " older { type filter hook forward priority 0; policy drop; }", "flush chain inet " + Table + " leave"},
+	} {
+		for _, change := range changes {
+			nft(t, change)
+		}
+		ensure(changes[0], true)
+		if d := cmp.Diff(before, theirs()); d != "" {
+			t.Errorf("%s: %s", changes[0], d)
+		}
+	}
+	if all := nft(t, "list table inet "+Table); strings.Contains(all, "older") || strings.Count(all, "jump network-policy\n") != 1 {
+		t.Errorf("it has %s", all)
+	}
+
 	nft(t, "add table ip stranger")
 	for _, there := range []bool{true, false} {
 		if removed, err := Remove(); err != nil || removed != there {

@@ -15,11 +15,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
 
@@ -53,6 +54,12 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		log.Error("starting without the peers of the last run", "error", err)
 		mesh = overlay.Mesh{}
 	}
+	// What an agent of this boot said last; without it, peers are where they announced.
+	if text, err := os.ReadFile(filepath.Join(config.RunDir, overlay.StatusName)); err == nil {
+		if last, err := overlay.ParseStatus(text); err == nil {
+			mesh = mesh.Seen(last, time.Now())
+		}
+	}
 	psk, err := state.PresharedKey(config.PresharedKeyFile)
 	if err != nil {
 		return err
@@ -61,8 +68,9 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	gate := &gate{Device: tunnel}
-	dev := device.NewDevice(gate, conn.NewDefaultBind(), &device.Logger{
+	gate := &gate{Device: tunnel, in: newWindow(), out: newWindow()}
+	sockets := newBind(!config.NoOffloads, gate.in, gate.out)
+	dev := device.NewDevice(gate, sockets, &device.Logger{
 		Verbosef: device.DiscardLogf,
 		Errorf:   func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) },
 	})
@@ -71,6 +79,7 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		return fmt.Errorf("%s: %w", overlay.Tunnel, err)
 	}
 	go gate.watch(ctx, dev)
+	go sockets.watch(ctx, log)
 	listener, err := serve(ctx, dev)
 	if err != nil {
 		return err

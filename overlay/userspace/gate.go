@@ -25,14 +25,17 @@ const (
 
 	// sessions are looked at this often: at rest, and while there are silent
 	// peers, which are to be heard as soon as they are back.
+	// Where many are silent it takes longer to look, and is done more seldom.
 	glance = time.Second
 	stare  = 100 * time.Millisecond
+	each   = 3 * time.Millisecond
 )
 
 // gate is the TUN as the device reads it.
 type gate struct {
 	tun.Device
-	silent atomic.Pointer[[]*silence]
+	in, out *window
+	silent  atomic.Pointer[[]*silence]
 }
 
 // silence is a peer without a session.
@@ -44,16 +47,26 @@ type silence struct {
 
 // Read leaves out what no session would carry and no share covers.
 func (g *gate) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	g.out.enter()
 	n, err := g.Device.Read(bufs, sizes, offset)
 	silent := g.silent.Load()
 	if silent == nil || len(*silent) == 0 {
+		g.out.add(n)
 		return n, err
 	}
 	for i := range n {
 		if to, ok := destination(bufs[i][offset:][:sizes[i]]); ok && shut(*silent, to) {
 			sizes[i] = 0 // the device passes it over
+		} else {
+			g.out.add(1)
 		}
 	}
+	return n, err
+}
+
+func (g *gate) Write(bufs [][]byte, offset int) (int, error) {
+	n, err := g.Device.Write(bufs, offset)
+	g.in.done(len(bufs))
 	return n, err
 }
 
@@ -97,7 +110,7 @@ func (g *gate) watch(ctx context.Context, dev *device.Device) {
 			list := listen(text, before, fresh, now)
 			g.silent.Store(&list)
 			if len(list) > 0 {
-				wait = stare
+				wait = min(max(stare, time.Duration(len(list))*each), glance)
 			}
 		}
 		select {

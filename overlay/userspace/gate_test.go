@@ -70,7 +70,7 @@ func TestGate(t *testing.T) {
 		}
 		return b
 	}
-	g := &gate{Device: packets{batch: [][]byte{to("10.244.1.9"), to("10.244.2.9"), to("10.244.2.9"), to("fd00:2::9"), {0}, to("fd00:1::9")}}}
+	g := &gate{in: newWindow(), out: newWindow(), Device: packets{batch: [][]byte{to("10.244.1.9"), to("10.244.2.9"), to("10.244.2.9"), to("fd00:2::9"), {0}, to("fd00:1::9")}}}
 	read := func() (passed []int) {
 		bufs, sizes := make([][]byte, 8), make([]int, 8)
 		for i := range bufs {

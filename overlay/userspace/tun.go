@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -38,8 +38,9 @@ func openTUN(offloads bool) (tun.Device, error) {
 	}
 	if err == nil {
 		// The device drops what does not fit into one batch: small segments of one
-		// large packet. The kernel is told to make the packet smaller instead.
-		err = netlink.LinkSetGSOMaxSegs(link, conn.IdealBatchSize)
+		// large packet. The kernel is told to make the packet smaller instead, so
+		// that a batch has room for two.
+		err = netlink.LinkSetGSOMaxSegs(link, segmentsMost)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", overlay.Tunnel, err), file.Close())
@@ -48,7 +49,43 @@ func openTUN(offloads bool) (tun.Device, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", overlay.Tunnel, err), file.Close())
 	}
-	return native, nil
+	if !offloads {
+		return native, nil
+	}
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", overlay.Tunnel, err), native.Close())
+	}
+	return &batched{Device: native, raw: raw}, nil
+}
+
+// batched reads another large packet of the kernel with the first where one is
+// there: a batch is handed from goroutine to goroutine, whatever is in it. Small
+// packets are not waiting for each other: of pings that try out a path's MTU two
+// would be joined, and virtual links let pass what is joined, however long.
+type batched struct {
+	tun.Device
+	raw syscall.RawConn
+}
+
+func (b *batched) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	n, err := b.Device.Read(bufs, sizes, offset)
+	for err == nil && n > 1 && len(bufs)-n >= segmentsMost && b.more() {
+		var m int
+		m, err = b.Device.Read(bufs[n:], sizes[n:], offset)
+		n += m
+	}
+	return n, err
+}
+
+// more reports whether the next read would not wait.
+func (b *batched) more() (more bool) {
+	err := b.raw.Control(func(fd uintptr) {
+		list := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(list, 0)
+		more = err == nil && n == 1 && list[0].Revents == unix.POLLIN
+	})
+	return more && err == nil
 }
 
 // prepare looks at what there is under the name. It returns the MTU to keep.

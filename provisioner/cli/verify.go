@@ -175,6 +175,7 @@ func (s *session) verifyOptions(ctx context.Context, client *kube.Client) (verif
 		Image:    image,
 		Domain:   s.cluster.Network.Domain,
 		Dual:     s.cluster.Network.Dual(),
+		DNS6:     s.cluster.Network.ServiceAddress6(10),
 		Outside:  s.file.Cluster.Verify.Outside,
 		Port:     s.cluster.Overlay.Port,
 		Machines: s.verifyMachines(),
@@ -184,7 +185,7 @@ func (s *session) verifyOptions(ctx context.Context, client *kube.Client) (verif
 func (s *session) verifyMachines() []verify.Machine {
 	var machines []verify.Machine
 	for _, m := range s.cluster.Machines {
-		machine := verify.Machine{Name: m.Name, Role: m.Role, Address: m.Address}
+		machine := verify.Machine{Name: m.Name, Role: m.Role, Address: m.Address, Address6: m.Address6}
 		if client, ok := s.clients[m.Name]; ok {
 			machine.Dial, machine.ReadFile = client.DialContext, client.ReadFile
 			machine.Overlay = func(ctx context.Context) mesh.Seen { return seeOverlay(ctx, client) }

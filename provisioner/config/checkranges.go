@@ -24,12 +24,17 @@ func (l *loader) checkRanges(schema fileSchema, file *File, origins []origin) {
 		}
 	}
 	for i, m := range file.Machines {
-		l.checkInside(m.Address, &origins[i].address, n.Pods, n.Services)
+		pods, services := n.Pods, n.Services
+		if m.Address.Is6() {
+			pods, services = n.Pods6, n.Services6
+		}
+		l.checkInside(m.Address, &origins[i].address, pods, services)
 		l.checkInside(m.Address6, &origins[i].address6, n.Pods6, n.Services6)
-		if m.Address6.IsValid() && n.Pods.IsValid() && n.Services.IsValid() && !n.Pods6.IsValid() && !n.Services6.IsValid() {
+		if m.Address6.IsValid() && m.Address.Is4() && n.Pods.IsValid() && n.Services.IsValid() && !n.Pods6.IsValid() && !n.Services6.IsValid() {
 			l.report(&origins[i].address6, "Unused IPv6 address", "address6 is for clusters with both families: give network.pods and network.services a range of IPv6 as well, or leave it out.")
 		}
 	}
+	l.checkUnderlay(file, origins)
 	l.checkSubnets(pods, n.Pods, "node_mask", n.NodeMask, len(file.Machines))
 	l.checkSubnets(pods, n.Pods6, "node_mask6", n.NodeMask6, len(file.Machines))
 }
@@ -43,6 +48,31 @@ func (l *loader) checkFamilies(block *networkSchema, n Network, pods, services *
 		l.report(services, "One family missing", "Pods have addresses of IPv6 (%s) and Services have not: give network.services a range of it too, such as \"fd00:96::/112\".", n.Pods6)
 	} else {
 		l.report(pods, "One family missing", "Services have addresses of IPv6 (%s) and pods have not: give network.pods a range of it too, such as \"fd00:244::/56\".", n.Services6)
+	}
+}
+
+// checkUnderlay makes sure that the machines reach each other: that the address of
+// each is of one family. Where that is IPv6, a pod on the host's network has no
+// other, and a Service of IPv4 alone would not find it.
+func (l *loader) checkUnderlay(file *File, origins []origin) {
+	first := -1
+	for i, m := range file.Machines {
+		if !m.Address.IsValid() {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		n, subject := file.Cluster.Network, &origins[i].address
+		switch {
+		case m.Address.Is4() != file.Machines[first].Address.Is4():
+			l.report(subject, "Mixed address families", "%s is not of the family of %s, the address of %s (%s): machines reach each other at these, so all are of IPv4, or all of IPv6.",
+				m.Address, file.Machines[first].Address, file.Machines[first].Name, line(origins[first].address))
+		case m.Address.Is6() && n.Pods.IsValid() && n.Services.IsValid() && !n.Pods6.IsValid() && !n.Services6.IsValid():
+			l.report(subject, "One family missing", "Machines with an IPv6 address need both families in the cluster: give network.pods and network.services a range of IPv6 after that of IPv4.")
+		case m.Address.Is6() && m.Address6.IsValid():
+			l.report(&origins[i].address6, "Unused IPv6 address", "address is of IPv6 already: address6 goes beside an address of IPv4.")
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -41,8 +42,8 @@ func functions(dir string) map[string]function.Function {
 	}
 }
 
-// cidrHost is cidrhost(range, n): the n-th address of an IPv4 range; a negative
-// n counts from its end.
+// cidrHost is cidrhost(range, n): the n-th address of a range; a negative n counts
+// from its end.
 var cidrHost = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "range", Type: cty.String}, {Name: "n", Type: cty.Number}},
 	Type:   function.StaticReturnType(cty.String),
@@ -52,24 +53,21 @@ var cidrHost = function.New(&function.Spec{
 			return cty.NilVal, function.NewArgErrorf(1, "it must be a whole number")
 		}
 		p, err := netip.ParsePrefix(args[0].AsString())
-		if err != nil || !p.Addr().Is4() {
-			return cty.NilVal, function.NewArgErrorf(0, "%q is no IPv4 range such as \"192.168.56.0/24\"", args[0].AsString())
+		if err != nil || p.Addr().Is4In6() {
+			return cty.NilVal, function.NewArgErrorf(0, "%q is no range such as \"192.168.56.0/24\"", args[0].AsString())
 		}
-		size := int64(1) << (32 - p.Bits())
-		at := n
-		if at < 0 {
-			at += size
+		size := new(big.Int).Lsh(big.NewInt(1), uint(p.Addr().BitLen()-p.Bits()))
+		at := big.NewInt(n)
+		if n < 0 {
+			at.Add(at, size)
 		}
-		if at < 0 || at >= size {
-			return cty.NilVal, function.NewArgErrorf(1, "%s has %d addresses, there is no number %d", p, size, n)
+		if at.Sign() < 0 || at.Cmp(size) >= 0 {
+			return cty.NilVal, function.NewArgErrorf(1, "%s has %s addresses, there is no number %d", p, size, n)
 		}
-		base := p.Masked().Addr().As4()
-		for i := 3; i >= 0; i-- {
-			at += int64(base[i])
-			base[i] = byte(at)
-			at >>= 8
-		}
-		return cty.StringVal(netip.AddrFrom4(base).String()), nil
+		base := p.Masked().Addr().AsSlice()
+		at.Add(at, new(big.Int).SetBytes(base)).FillBytes(base)
+		addr, _ := netip.AddrFromSlice(base)
+		return cty.StringVal(addr.String()), nil
 	},
 })
 

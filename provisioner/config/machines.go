@@ -145,11 +145,9 @@ func (l *loader) address(block machineSchema) netip.Addr {
 	}
 	addr, err := netip.ParseAddr(text.AsString())
 	switch {
-	case err != nil:
-		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "address must be an IPv4 address such as \"192.168.56.11\", not %q.", text.AsString())
-	case !addr.Is4():
-		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "address must be IPv4, at which machines reach each other; one of IPv6 goes beside it, as address6.")
-	case unusable(netip.PrefixFrom(addr, 32)):
+	case err != nil || addr.Zone() != "":
+		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "address must be an address such as \"192.168.56.11\" or \"2001:db8::11\", not %q.", text.AsString())
+	case unusable(netip.PrefixFrom(addr, addr.BitLen())):
 		l.report(block.Address.Expr.Range().Ptr(), "Invalid address", "%s is no address that other machines can reach.", addr)
 	default:
 		return addr

@@ -82,19 +82,21 @@ func TestFunctions(t *testing.T) {
 	}
 	t.Setenv("PROVISION_TEST", "from.env")
 	for expression, want := range map[string]string{
-		`cidrhost("10.0.0.0/30", 3)`:              "10.0.0.3",
-		`cidrhost("10.0.255.7/16", 255)`:          "10.0.0.255",
-		`cidrhost("10.0.0.0/8", 65536)`:           "10.1.0.0",
-		`cidrhost("10.0.0.0/24", -1)`:             "10.0.0.255",
-		`cidrhost("0.0.0.0/0", 4294967295)`:       "255.255.255.255",
-		`env("PROVISION_TEST")`:                   "from.env",
-		`env("PROVISION_UNSET", "else")`:          "else",
-		`chomp(file("domain.txt"))`:               "from.file",
-		`join(".", [for x in ["A"] : lower(x)])`:  "a",
-		`format("%s.%s", upper("x"), max(1, 2))`:  "X.2",
-		`replace("a-b", "-", ".")`:                "a.b",
-		`keys({ b = 1, a = 2 })[0]`:               "a",
-		`jsondecode("{\"a\": [\"first\"]}").a[0]`: "first",
+		`cidrhost("10.0.0.0/30", 3)`:                       "10.0.0.3",
+		`cidrhost("10.0.255.7/16", 255)`:                   "10.0.0.255",
+		`cidrhost("10.0.0.0/8", 65536)`:                    "10.1.0.0",
+		`cidrhost("10.0.0.0/24", -1)`:                      "10.0.0.255",
+		`cidrhost("0.0.0.0/0", 4294967295)`:                "255.255.255.255",
+		`replace(cidrhost("2001:db8::/64", 17), ":", "-")`: "2001-db8--11",
+		`replace(cidrhost("fd00:1::7/48", -1), ":", "-")`:  "fd00-1-0-ffff-ffff-ffff-ffff-ffff",
+		`env("PROVISION_TEST")`:                            "from.env",
+		`env("PROVISION_UNSET", "else")`:                   "else",
+		`chomp(file("domain.txt"))`:                        "from.file",
+		`join(".", [for x in ["A"] : lower(x)])`:           "a",
+		`format("%s.%s", upper("x"), max(1, 2))`:           "X.2",
+		`replace("a-b", "-", ".")`:                         "a.b",
+		`keys({ b = 1, a = 2 })[0]`:                        "a",
+		`jsondecode("{\"a\": [\"first\"]}").a[0]`:          "first",
 	} {
 		path := filepath.Join(dir, "cluster.hcl")
 		text := "variable \"unused\" { default = 1 }\nlocals { x = " + expression + " }\ncluster \"c\" {}\n" +
@@ -111,12 +113,13 @@ func TestFunctions(t *testing.T) {
 
 func TestFunctionsRefuse(t *testing.T) {
 	for expression, want := range map[string]string{
-		`cidrhost("10.0.0.0/30", 4)`:   "has 4 addresses, there is no number 4",
-		`cidrhost("10.0.0.0/30", -5)`:  "there is no number -5",
-		`cidrhost("fd00::/64", 1)`:     "is no IPv4 range",
-		`cidrhost("10.0.0.0/24", 1.5)`: "it must be a whole number",
-		`file("/nowhere")`:             "nowhere cannot be read: no such file or directory",
-		`file("/dev/zero")`:            "it is larger than",
+		`cidrhost("10.0.0.0/30", 4)`:         "has 4 addresses, there is no number 4",
+		`cidrhost("10.0.0.0/30", -5)`:        "there is no number -5",
+		`cidrhost("::ffff:10.0.0.0/120", 1)`: "is no range",
+		`cidrhost("fd00::/127", 2)`:          "has 2 addresses, there is no number 2",
+		`cidrhost("10.0.0.0/24", 1.5)`:       "it must be a whole number",
+		`file("/nowhere")`:                   "nowhere cannot be read: no such file or directory",
+		`file("/dev/zero")`:                  "it is larger than",
 	} {
 		_, shown := load(t, "cluster \"c\" {}\nmachine \"m1\" { address = "+expression+" }", nil)
 		if !strings.Contains(strings.Join(strings.Fields(shown), " "), want) {

@@ -28,7 +28,7 @@ var root = func() string {
 
 // lab is a lab of one test; the machines go when the test ends.
 type lab struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	file string
 
@@ -36,7 +36,7 @@ type lab struct {
 	last string     // the command that failed last, wanted or not, and the end of what it said
 }
 
-func newLab(t *testing.T, flags ...string) *lab {
+func newLab(t testing.TB, flags ...string) *lab {
 	t.Helper()
 	l := &lab{t: t, dir: filepath.Join(t.TempDir(), "lab")}
 	l.file = filepath.Join(l.dir, "cluster.hcl")
@@ -61,12 +61,18 @@ func newLab(t *testing.T, flags ...string) *lab {
 // reachOutside has verify check the way out as well: the lab plays the world.
 func (l *lab) reachOutside() {
 	l.t.Helper()
+	l.insert("  verify { outside = \"outside.test:80\" }\n")
+}
+
+// insert puts a line into the file's cluster block.
+func (l *lab) insert(line string) {
+	l.t.Helper()
 	text, err := os.ReadFile(l.file)
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	const before = "  version = var.version\n"
-	told := strings.Replace(string(text), before, before+"  verify { outside = \"outside.test:80\" }\n", 1)
+	told := strings.Replace(string(text), before, before+line, 1)
 	if told == string(text) {
 		l.t.Fatalf("%s does not say %q", l.file, before)
 	}
@@ -184,7 +190,7 @@ func (l *lab) apply(manifest string) {
 }
 
 // image returns the reference of an image of the newest bundle.
-func image(t *testing.T, name string) string {
+func image(t testing.TB, name string) string {
 	t.Helper()
 	path, err := bundle.Find([]string{filepath.Join(root, "dist")}, "")
 	if err != nil {
@@ -205,7 +211,7 @@ func image(t *testing.T, name string) string {
 }
 
 // eventually asks until the answer is yes, for a minute at most.
-func eventually(t *testing.T, what string, ask func() (bool, string)) {
+func eventually(t testing.TB, what string, ask func() (bool, string)) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	var last string

@@ -110,7 +110,7 @@ func (s *started) end(limit time.Duration) output {
 }
 
 // wants checks a command's exit status and every sentence that it should say.
-func (o output) wants(t *testing.T, code int, sentences ...string) {
+func (o output) wants(t testing.TB, code int, sentences ...string) {
 	t.Helper()
 	if o.code != code {
 		t.Errorf("exit status %d, want %d\n%s", o.code, code, o.all())

@@ -42,7 +42,7 @@ func site(c components.Cluster) *componentstest.Site {
 	s := componentstest.NewSite(c)
 	for _, m := range c.Machines {
 		s.Machines[m.Name].Born.Addresses = []netip.Prefix{netip.PrefixFrom(m.Address, 24)}
-		s.Machines[m.Name].Born.MachineID = fmt.Sprintf("%032x", m.Address.As4())
+		s.Machines[m.Name].Born.MachineID = fmt.Sprintf("%032x", m.Address.As16())
 		s.Machines[m.Name].Loadable["wireguard"] = c.Overlay.Mode == "kernel"
 	}
 	return s

@@ -83,6 +83,14 @@ func TestPresharedKey(t *testing.T) {
 		}
 	}
 
+	// To remove the first master's is to ask for another one, everywhere.
+	s.Machines["m1"].Remove(components.PresharedKey)
+	carryOut(t, c, s)
+	next := key(t, s, "m1")
+	if next == born || key(t, s, "w1") != next || key(t, s, "w2") != next {
+		t.Error("the key was not changed on every machine")
+	}
+
 	c.Overlay.PSK = false
 	if told := carryOut(t, c, s); !strings.Contains(told, "the pre-shared key goes out of use") {
 		t.Errorf("switching it off is not named:\n%s", told)

@@ -38,8 +38,8 @@ var Checks = []Check{
 }
 
 // inBoth are the checks that are made a second time with IPv6, where the cluster
-// has both families. NodePorts are at the machines' addresses, which are IPv4.
-var inBoth = []string{"pod to pod", "large answers", "host to pod", "service", "service from host", "same machine", "hairpin"}
+// has both families.
+var inBoth = []string{"pod to pod", "large answers", "host to pod", "service", "service from host", "same machine", "hairpin", "node port", "dns"}
 
 // eachPod makes a subject of every machine, for checks that begin in its pod.
 func (s *stage) eachPod(set string, try func(ctx context.Context, from pod) (string, error)) []subject {
@@ -250,17 +250,25 @@ func (s *stage) hairpin() []subject {
 	})
 }
 
-// nodePorts are asked from the next machine, so that the way there is real.
+// nodePorts are asked from the next machine, so that the way there is real: at the
+// machine's address, of whichever family that is, and then at the one of IPv6
+// that it may have beside it.
 func (s *stage) nodePorts() []subject {
 	var all []subject
 	machines := s.options.Machines
 	for i, m := range machines {
-		from := machines[(i+1)%len(machines)]
+		from, address := machines[(i+1)%len(machines)], m.Address
+		if s.six {
+			address = m.Address6
+		}
+		if !address.IsValid() {
+			continue
+		}
 		all = append(all, subject{name: m.Name, try: func(ctx context.Context) (string, error) {
 			if s.target == "" {
 				return "", errSkip("no pod runs to answer")
 			}
-			got, err := s.askFrom(ctx, from, m.Address.String(), s.services["one"].nodePort)
+			got, err := s.askFrom(ctx, from, address.String(), s.services["one"].nodePort)
 			return "asked from " + from.Name + ", answered on " + s.target, is(got, err, s.pods[probeSet][s.target].name)
 		}})
 	}
@@ -268,11 +276,30 @@ func (s *stage) nodePorts() []subject {
 }
 
 func (s *stage) dns() []subject {
+	if s.six {
+		return s.dnsInIPv6()
+	}
 	name := "kubernetes.default.svc." + s.options.Domain
 	return s.eachPod(probeSet, func(ctx context.Context, from pod) (string, error) {
 		text, err := s.inPod(ctx, from, "dns", "--timeout", "2s", name)
 		if err == nil && !slices.Contains(strings.Fields(text), s.apiAddr) {
 			err = fmt.Errorf("%s is %s, not %s", name, strings.Join(strings.Fields(text), ", "), s.apiAddr)
+		}
+		return "", err
+	})
+}
+
+// dnsInIPv6 asks the cluster's DNS at its address of IPv6 for one of IPv6: pods
+// themselves are told its IPv4 address.
+func (s *stage) dnsInIPv6() []subject {
+	name, want := "all."+s.namespace+".svc."+s.options.Domain+".", s.services["all"].address
+	return s.eachPod(probeSet, func(ctx context.Context, from pod) (string, error) {
+		if want == "" {
+			return "", errNoAddress
+		}
+		text, err := s.inPod(ctx, from, "dns", "--timeout", "2s", "--server", s.options.DNS6.String(), name)
+		if err == nil && !slices.Contains(strings.Fields(text), want) {
+			err = fmt.Errorf("%s is %s, not %s", name, strings.Join(strings.Fields(text), ", "), want)
 		}
 		return "", err
 	})

@@ -167,7 +167,7 @@ func (seen sighting) verdict() (string, error) {
 	case seen.err != nil:
 		return "", errFinal{fmt.Errorf("look at its links: %w", seen.err)}
 	case sum.Clear > 0:
-		return "", errFinal{fmt.Errorf("%d packets of pods were in clear on %s: anybody on the way could read them", sum.Clear, inClear(seen.report))}
+		return "", errFinal{fmt.Errorf("%d packets of pods were in clear on %s: anybody on the way could read them", sum.Clear, inClear(seen.report, sum.As))}
 	case seen.partners == 0:
 		return "", errSkip("no pod here exchanged anything with one on another machine")
 	case len(seen.failed) > 0:
@@ -186,13 +186,17 @@ func (seen sighting) verdict() (string, error) {
 	return detail, nil
 }
 
-// inClear names the links where packets were.
-func inClear(report wire.Report) string {
+// inClear names the links where packets were, and their kinds where the agent told.
+func inClear(report wire.Report, as wire.Kinds) string {
 	var names []string
 	for _, l := range report.Links {
 		if l.Clear > 0 {
 			names = append(names, l.Name)
 		}
 	}
-	return strings.Join(names, ", ")
+	on := strings.Join(names, ", ")
+	if kinds := as.Names(); len(kinds) > 0 {
+		on += " (" + strings.Join(kinds, ", ") + ")"
+	}
+	return on
 }

@@ -76,6 +76,8 @@ func TestWhatIsSeenOnTheWire(t *testing.T) {
 	}{
 		"in clear": {w1: on(wire.Link{Name: "eth0", Packets: 50, WireGuard: 9, Clear: 3}, wire.Link{Name: "eth1", Packets: 50}),
 			want: "failed | 3 packets of pods were in clear on eth0: anybody on the way could read them"},
+		"in clear, and the agent tells what": {w1: on(wire.Link{Name: "eth0", Packets: 50, Clear: 3, As: wire.Kinds{TCP4: 1, UDP6: 1}}, wire.Link{Name: "eth1", Packets: 50, Clear: 1, As: wire.Kinds{TCP4: 1}}),
+			want: "failed | 4 packets of pods were in clear on eth0, eth1 (IPv4 TCP, IPv6 UDP): anybody on the way could read them"},
 		"no WireGuard": {w1: on(wire.Link{Name: "eth0", Packets: 50}),
 			want: "failed | pods exchanged a text, and none of 50 packets was of WireGuard: they take a way that is not looked at"},
 		"too fast": {w1: on(wire.Link{Name: "eth0", Packets: 50, WireGuard: 9, Missed: 7}),

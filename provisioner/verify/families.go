@@ -6,6 +6,7 @@ import "net/netip"
 // that family, or none.
 func (s *stage) inIPv6() *stage {
 	other := *s
+	other.six = true
 	other.pods, other.services = map[string]map[string]pod{}, map[string]service{}
 	for set, pods := range s.pods {
 		other.pods[set] = map[string]pod{}
@@ -19,6 +20,15 @@ func (s *stage) inIPv6() *stage {
 		other.services[name] = found
 	}
 	return &other
+}
+
+func firstIPv4(addresses []string) string {
+	for _, text := range addresses {
+		if addr, err := netip.ParseAddr(text); err == nil && addr.Is4() {
+			return text
+		}
+	}
+	return ""
 }
 
 func firstIPv6(addresses []string) string {

@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -28,13 +29,27 @@ func (p *fakePod) addresses() []any {
 	if p.dual {
 		all = append(all, map[string]any{"ip": six(p.address)})
 	}
+	if p.sixFirst {
+		slices.Reverse(all)
+	}
 	return all
 }
 
 func TestBothFamiliesAreChecked(t *testing.T) {
+	for _, sixFirst := range []bool{false, true} {
+		bothFamilies(t, sixFirst)
+	}
+}
+
+func bothFamilies(t *testing.T, sixFirst bool) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("m1", "w1", "w2")
-		w.dual = true
+		w.dual, w.sixFirst = true, sixFirst
+		asked := map[string]int{} // by family, between pods
+		w.broken = func(from, to, how string) error {
+			asked[how]++
+			return nil
+		}
 		options := w.options()
 		options.Outside = "outside.example:80"
 		results, err := Run(t.Context(), w, options)
@@ -48,10 +63,14 @@ func TestBothFamiliesAreChecked(t *testing.T) {
 		for _, r := range results {
 			counts[r.Check]++
 		}
-		for check, want := range map[string]int{"pod to pod": 12, "host to pod": 12, "service": 6, "hairpin": 6, "large answers": 6, "node port": 3, "dns": 3} {
+		for check, want := range map[string]int{"pod to pod": 12, "host to pod": 12, "service": 6, "hairpin": 6, "large answers": 6, "node port": 5, "dns": 6} {
 			if counts[check] != want {
 				t.Errorf("%s: %d results, want %d", check, counts[check], want)
 			}
+		}
+		// Of what is asked, half is of IPv6, but for what is made once, or exchanged.
+		if six, all := asked["IPv6"], asked["pod"]+asked["all"]+asked["near"]+asked["node port"]; six < all/3 || six > 2*all/3 {
+			t.Errorf("%d of %d were asked in IPv6: %v", six, all, asked)
 		}
 	})
 }
@@ -83,8 +102,10 @@ func TestFaultsOfOneFamilyAreNamed(t *testing.T) {
 				t.Errorf("%s: %s", check, diff)
 			}
 		}
-		if diff := cmp.Diff([]string{"w1, IPv6"}, failed["service"]); diff != "" {
-			t.Error(diff)
+		for _, check := range []string{"service", "dns"} {
+			if diff := cmp.Diff([]string{"w1, IPv6"}, failed[check]); diff != "" {
+				t.Errorf("%s: %s", check, diff)
+			}
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {

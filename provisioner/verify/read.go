@@ -99,6 +99,9 @@ func readPods(ctx context.Context, cluster Cluster, namespace string) ([]pod, er
 		for _, a := range item.Status.PodIPs {
 			p.addresses = append(p.addresses, a.IP)
 		}
+		if four := firstIPv4(p.addresses); four != "" {
+			p.address = four // where the machine has IPv6 alone, that of the pod comes first
+		}
 		for _, c := range item.Status.Conditions {
 			switch {
 			case c.Type == "Ready":

@@ -38,6 +38,7 @@ type stage struct {
 	nodes     map[string]node           // by name
 	pods      map[string]map[string]pod // set → node → pod
 	services  map[string]service
+	six       bool              // seen with the addresses of IPv6
 	apiAddr   string            // of the Service kubernetes
 	target    string            // machine of the pod behind Service one
 	mute      map[string]error  // machines in whose pods no command runs
@@ -56,7 +57,7 @@ func build(ctx context.Context, cluster Cluster, options Options) (*stage, error
 	var looking sync.WaitGroup
 	defer looking.Wait()
 	if options.Outside == "" {
-		looking.Go(func() { s.ways = waysOut(ctx, options.Machines) })
+		looking.Go(func() { s.ways = waysOut(ctx, options.Machines, options.Dual) })
 	}
 	if err := s.apply(ctx, probesTemplate, map[string]any{
 		"Namespace": s.namespace, "Owner": owner(), "Image": options.Image, "Sets": []string{probeSet, mateSet},

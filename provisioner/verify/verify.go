@@ -49,7 +49,9 @@ type Machine struct {
 	Name    string // its Node's name as well
 	Role    components.Role
 	Address netip.Addr
-	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	// Address6 is one of IPv6 that its Node has beside Address; else invalid.
+	Address6 netip.Addr
+	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	// ReadFile returns a file of the machine.
 	ReadFile func(ctx context.Context, name string) ([]byte, error)
 	// Sniff looks at the machine's links until hold ends, calls ready once nothing
@@ -65,10 +67,11 @@ const Limit = "pod to pod is inside the tunnel; what a pod exchanges with anothe
 
 // Options say what to verify.
 type Options struct {
-	Image  string // reference of the probe's image
-	Domain string // the cluster's: "cluster.local"
-	Port   int    // the overlay's, UDP
-	Dual   bool   // pods and Services have addresses of both families
+	Image  string     // reference of the probe's image
+	Domain string     // the cluster's: "cluster.local"
+	Port   int        // the overlay's, UDP
+	Dual   bool       // pods and Services have addresses of both families
+	DNS6   netip.Addr // the cluster's DNS in IPv6, where Dual
 	// Outside is the "name:port" of an HTTP server that pods must reach. "": the
 	// resolvers of each machine that they answer, and no other.
 	Outside  string

@@ -32,14 +32,14 @@ var resolvConfs = []string{"/run/systemd/resolve/resolv.conf", "/etc/resolv.conf
 // askOut bounds the question to one resolver.
 const askOut = 2 * time.Second
 
-// waysOut looks at all machines at once.
-func waysOut(ctx context.Context, machines []Machine) map[string]wayOut {
+// waysOut looks at all machines at once. dual says that pods have IPv6.
+func waysOut(ctx context.Context, machines []Machine, dual bool) map[string]wayOut {
 	ways := map[string]wayOut{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, m := range machines {
 		all.Go(func() {
-			way := findWay(ctx, m)
+			way := findWay(ctx, m, dual)
 			mu.Lock()
 			defer mu.Unlock()
 			ways[m.Name] = way
@@ -49,7 +49,7 @@ func waysOut(ctx context.Context, machines []Machine) map[string]wayOut {
 	return ways
 }
 
-func findWay(ctx context.Context, m Machine) wayOut {
+func findWay(ctx context.Context, m Machine, dual bool) wayOut {
 	if m.Dial == nil || m.ReadFile == nil {
 		return wayOut{why: "the machine cannot be reached, so nobody knows whether it has a way out"}
 	}
@@ -57,9 +57,15 @@ func findWay(ctx context.Context, m Machine) wayOut {
 	if len(servers) == 0 {
 		return wayOut{why: "no way out: " + routeless(ctx, m) + "the machine has no resolver"}
 	}
-	usable := slices.DeleteFunc(slices.Clone(servers), func(a netip.Addr) bool { return !a.Is4() || a.IsLoopback() })
+	usable := slices.DeleteFunc(slices.Clone(servers), func(a netip.Addr) bool {
+		return a.IsLoopback() || a.IsLinkLocalUnicast() || a.Is6() && !dual
+	})
 	if len(usable) == 0 {
-		return wayOut{why: "no way out for pods, which reach neither a machine's loopback nor IPv6: the machine's resolvers are " + list(servers)}
+		nor := "IPv6"
+		if dual {
+			nor = "what is on its links alone"
+		}
+		return wayOut{why: "no way out for pods, which reach neither a machine's loopback nor " + nor + ": the machine's resolvers are " + list(servers)}
 	}
 	errs := make([]error, len(usable))
 	var all sync.WaitGroup
@@ -119,10 +125,16 @@ func routeless(ctx context.Context, m Machine) string {
 	return "there is no default route, and "
 }
 
-// hasDefaultRoute reads the kernel's table: a route of IPv4 to 0.0.0.0/0 that
-// leads somewhere. A machine that does not tell is believed to have one.
+// reject is set in a route's flags where it leads nowhere.
+const reject = 0x200
+
+// hasDefaultRoute reads the kernel's tables: a route of either family to
+// everywhere that leads somewhere. A machine that does not tell is believed to
+// have one.
 func hasDefaultRoute(ctx context.Context, m Machine) bool {
-	const reject = 0x200
+	if table, err := m.ReadFile(ctx, "/proc/net/ipv6_route"); err == nil && hasDefault6(string(table)) {
+		return true
+	}
 	table, err := m.ReadFile(ctx, "/proc/net/route")
 	if err != nil {
 		return true
@@ -133,6 +145,21 @@ func hasDefaultRoute(ctx context.Context, m Machine) bool {
 			continue
 		}
 		if flags, err := hex.DecodeString(fields[3]); err == nil && len(flags) == 2 && binary.BigEndian.Uint16(flags)&reject == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// hasDefault6 reads /proc/net/ipv6_route: where to, its length, from, its length,
+// by whom, metric, two counts, flags, link.
+func hasDefault6(table string) bool {
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		if len(fields) < 10 || strings.Trim(fields[0], "0") != "" || fields[1] != "00" {
+			continue
+		}
+		if flags, err := hex.DecodeString(fields[8]); err == nil && len(flags) == 4 && binary.BigEndian.Uint32(flags)&reject == 0 {
 			return true
 		}
 	}

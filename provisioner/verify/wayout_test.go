@@ -11,10 +11,13 @@ import (
 
 // The kernel's routes, as /proc/net/route shows them.
 const (
-	routeHead    = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
-	routeOnLink  = "eth0\t0038A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
-	routeDefault = "eth0\t00000000\tFE38A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
-	routeReject  = "*\t00000000\t00000000\t0200\t0\t0\t0\t00000000\t0\t0\t0\n"
+	routeHead     = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+	routeOnLink   = "eth0\t0038A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+	routeDefault  = "eth0\t00000000\tFE38A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+	route6OnLink  = "fd000192016800560000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001 eth0\n"
+	route6Default = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 fd000192016800560000000000000254 00000400 00000001 00000000 00000003 eth0\n"
+	route6Reject  = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200 lo\n"
+	routeReject   = "*\t00000000\t00000000\t0200\t0\t0\t0\t00000000\t0\t0\t0\n"
 )
 
 func aboutOutside(r Result) bool { return r.Check == "dns outside" || r.Check == "outside" }
@@ -101,6 +104,37 @@ func TestTheWayOut(t *testing.T) {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(test.want, said(results, aboutOutside)); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// TestTheWayOutInIPv6: pods with IPv6 reach resolvers that are there.
+func TestTheWayOutInIPv6(t *testing.T) {
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  string // of the check outside
+	}{
+		"a way": {map[string]string{"/etc/resolv.conf": "nameserver 2001:db8::1\n"}, "ok | the machine's resolver 2001:db8::1, over UDP and TCP"},
+		"no default route": {map[string]string{"/etc/resolv.conf": "nameserver 2001:db8::2\n", "/proc/net/route": routeHead + routeOnLink, "/proc/net/ipv6_route": route6OnLink + route6Reject},
+			"not checked | no way out: there is no default route, and the machine's resolver 2001:db8::2 says nothing of the world: network is unreachable"},
+		"a default route of IPv6 alone": {map[string]string{"/etc/resolv.conf": "nameserver 2001:db8::2\n", "/proc/net/route": routeHead, "/proc/net/ipv6_route": route6OnLink + route6Default},
+			"not checked | no way out: the machine's resolver 2001:db8::2 says nothing of the world: network is unreachable"},
+		"on its links alone": {map[string]string{"/etc/resolv.conf": "nameserver ::1\nnameserver fe80::1%eth0\n"},
+			"not checked | no way out for pods, which reach neither a machine's loopback nor what is on its links alone: the machine's resolvers are ::1, fe80::1%eth0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld("m1")
+				w.dual, w.files = true, test.files
+				w.resolvers = map[string]int{"[2001:db8::1]": dns.RcodeSuccess}
+				results, err := Run(t.Context(), w, w.options())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff([]string{"outside | m1 | " + test.want}, said(results, about("outside"))); diff != "" {
 					t.Error(diff)
 				}
 			})

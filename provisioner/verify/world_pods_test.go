@@ -69,6 +69,11 @@ func (w *world) Exec(_ context.Context, _, name string, argv []string) (stdout, 
 		return []byte("10.96.0.1\n"), nil, nil
 	case argv[1] == "dns" && target == "outside.example":
 		return []byte("192.0.2.1\n"), nil, nil
+	case argv[1] == "dns" && strings.HasPrefix(target, "all.") && argv[len(argv)-2] == six("10.96.0.10"):
+		if err := w.broken(from.node, "", "IPv6"); err != nil {
+			return fail(err.Error())
+		}
+		return []byte("10.96.0.20\n" + six("10.96.0.20") + "\n"), nil, nil
 	case argv[1] == "dns":
 		return fail("no such host")
 	case argv[1] == "resolver":

@@ -36,6 +36,7 @@ type world struct {
 	turn       int // Services take their pods in turn
 	broken     func(from, to, how string) error
 	dual       bool     // pods and Services have addresses of both families
+	sixFirst   bool     // and that of IPv6 is a pod's first, as on machines with IPv6 alone
 	requests   []string // that change something
 	notReady   map[string]string
 	off        map[string]bool
@@ -60,7 +61,7 @@ type space struct {
 type fakePod struct {
 	name, set, node, address, namespace string
 	since                               time.Time // Ready from then on
-	gone, target, dual                  bool
+	gone, target, dual, sixFirst        bool
 }
 
 func newWorld(machines ...string) *world {
@@ -79,6 +80,9 @@ func newWorld(machines ...string) *world {
 // options describe the world's machines: m… is a master, all others workers.
 func (w *world) options() Options {
 	o := Options{Image: "provision.internal/probe:1", Domain: "cluster.local", Dual: w.dual, Port: 51820}
+	if w.dual {
+		o.DNS6 = netip.MustParseAddr(six("10.96.0.10"))
+	}
 	for i, name := range w.machines {
 		role := components.Worker
 		if strings.HasPrefix(name, "m") {
@@ -98,6 +102,9 @@ func (w *world) options() Options {
 				return w.sound(name)
 			},
 		})
+		if w.dual && role == components.Worker { // the master has IPv4 alone
+			o.Machines[i].Address6 = netip.MustParseAddr(six(o.Machines[i].Address.String()))
+		}
 	}
 	return o
 }
@@ -107,7 +114,7 @@ func (w *world) Ready(context.Context) error { return nil }
 func (w *world) add(namespace, set, node string) {
 	index := slices.Index(w.machines, node)
 	w.pods = append(w.pods, &fakePod{
-		dual: w.dual, name: fmt.Sprintf("%s-%s-%d", set, node, len(w.pods)), set: set, node: node, namespace: namespace,
+		dual: w.dual, sixFirst: w.sixFirst, name: fmt.Sprintf("%s-%s-%d", set, node, len(w.pods)), set: set, node: node, namespace: namespace,
 		address: fmt.Sprintf("10.244.%d.%d", index, len(w.pods)+2), since: time.Now().Add(time.Second),
 	})
 }
@@ -251,7 +258,7 @@ func (p *fakePod) object() any {
 	return map[string]any{
 		"metadata": map[string]any{"name": p.name, "labels": map[string]string{"app": p.set}},
 		"spec":     map[string]any{"nodeName": p.node},
-		"status":   map[string]any{"phase": "Pending", "podIP": p.address, "podIPs": p.addresses(), "conditions": []any{map[string]any{"type": "Ready", "status": status}}},
+		"status":   map[string]any{"phase": "Pending", "podIP": p.addresses()[0].(map[string]any)["ip"], "podIPs": p.addresses(), "conditions": []any{map[string]any{"type": "Ready", "status": status}}},
 	}
 }
 

@@ -13,13 +13,31 @@ func count(l *wire.Link, packet []byte, request wire.Request) {
 	l.Packets++
 	if bytes.Contains(packet, []byte(request.Marker)) {
 		l.Clear++
+		tell(&l.As, packet)
 	}
 	if ofWireGuard(packet, uint16(request.Port)) {
 		l.WireGuard++
 	}
 }
 
-const protocolUDP = 17
+const (
+	protocolTCP = 6
+	protocolUDP = 17
+)
+
+// tell counts a packet by what it is.
+func tell(kinds *wire.Kinds, packet []byte) {
+	switch {
+	case len(packet) >= 20 && packet[0]>>4 == 4 && packet[9] == protocolTCP:
+		kinds.TCP4++
+	case len(packet) >= 20 && packet[0]>>4 == 4 && packet[9] == protocolUDP:
+		kinds.UDP4++
+	case len(packet) >= 40 && packet[0]>>4 == 6 && packet[6] == protocolTCP:
+		kinds.TCP6++
+	case len(packet) >= 40 && packet[0]>>4 == 6 && packet[6] == protocolUDP:
+		kinds.UDP6++
+	}
+}
 
 // ofWireGuard says so of a UDP datagram from or to the overlay's port that
 // begins as WireGuard's messages do: their kind, 1 to 4, and three zeros.

@@ -29,6 +29,12 @@ func udp6(from, to uint16, payload string) []byte {
 	return append(header, udp4(from, to, payload)[20:]...)
 }
 
+// of makes a packet one of another protocol, which its header has at a place.
+func of(at int, protocol byte, packet []byte) []byte {
+	packet[at] = protocol
+	return packet
+}
+
 func TestCount(t *testing.T) {
 	message := "\x04\x00\x00\x00 sealed"
 	fragment := udp4(51820, 51820, message)
@@ -49,11 +55,14 @@ func TestCount(t *testing.T) {
 		"no kind of message":         {udp4(1024, 51820, "\x05\x00\x00\x00 sealed"), wire.Link{Packets: 1}},
 		"a later fragment":           {fragment, wire.Link{Packets: 1}},
 		"TCP":                        {tcp, wire.Link{Packets: 1}},
-		"in clear":                   {udp4(8080, 8080, "..."+marker+"..."), wire.Link{Packets: 1, Clear: 1}},
-		"in clear over IPv6":         {udp6(8080, 8080, marker), wire.Link{Packets: 1, Clear: 1}},
-		"in a VXLAN of somebody's":   {udp4(4789, 4789, string(udp4(1, 2, marker))), wire.Link{Packets: 1, Clear: 1}},
+		"in clear":                   {udp4(8080, 8080, "..."+marker+"..."), wire.Link{Packets: 1, Clear: 1, As: wire.Kinds{UDP4: 1}}},
+		"in clear over IPv6":         {udp6(8080, 8080, marker), wire.Link{Packets: 1, Clear: 1, As: wire.Kinds{UDP6: 1}}},
+		"in clear, of TCP":           {of(9, unix.IPPROTO_TCP, udp4(8080, 8080, marker)), wire.Link{Packets: 1, Clear: 1, As: wire.Kinds{TCP4: 1}}},
+		"in clear, of IPv6's TCP":    {of(6, unix.IPPROTO_TCP, udp6(8080, 8080, marker)), wire.Link{Packets: 1, Clear: 1, As: wire.Kinds{TCP6: 1}}},
+		"in clear, of neither":       {of(9, unix.IPPROTO_GRE, udp4(8080, 8080, marker)), wire.Link{Packets: 1, Clear: 1}},
+		"in a VXLAN of somebody's":   {udp4(4789, 4789, string(udp4(1, 2, marker))), wire.Link{Packets: 1, Clear: 1, As: wire.Kinds{UDP4: 1}}},
 		"a part of the marker":       {udp4(8080, 8080, marker[1:]), wire.Link{Packets: 1}},
-		"WireGuard that leaks":       {udp4(51820, 51820, message+marker), wire.Link{Packets: 1, WireGuard: 1, Clear: 1}},
+		"WireGuard that leaks":       {udp4(51820, 51820, message+marker), wire.Link{Packets: 1, WireGuard: 1, Clear: 1, As: wire.Kinds{UDP4: 1}}},
 		"torn":                       {udp4(51820, 51820, message)[:25], wire.Link{Packets: 1}},
 		"nothing":                    {nil, wire.Link{Packets: 1}},
 		"a header that lies":         {append([]byte{0x4f}, udp4(51820, 51820, message)[1:28]...), wire.Link{Packets: 1}},

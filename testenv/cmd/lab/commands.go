@@ -30,7 +30,9 @@ container of its own, on a network that leads nowhere else.
     lab down --dir .lab                          everything goes
 
 A machine's default gateway is an "outside" host that plays the internet. It
-answers HTTP and DNS at 203.0.113.10 (outside.test) and has no way out.
+answers HTTP and DNS at 203.0.113.10 (outside.test) and has no way out. With
+--ip both or --ip 6 machines have IPv6, which looks like their IPv4 (fd00:192:168:56::11
+is 192.168.56.11), and the outside host is at 2001:db8::10 as well.
 
 Needs root. testenv/prepare.sh installs the Debian packages it uses.`
 
@@ -88,6 +90,8 @@ known_hosts. The machines' disks are in /var/lib/provision-lab.`,
 	cmd.Flags().BoolVar(&o.User, "user", false, `the only login is "admin", with sudo; root's is off`)
 	cmd.Flags().BoolVar(&o.NoDefaultRoute, "no-default-route", false, "machines know their own subnet only, and no name server")
 	cmd.Flags().BoolVar(&o.Bastion, "bastion", false, `one machine more, "bastion"; the others are reached only through it`)
+	cmd.Flags().StringVar(&o.IP, "ip", "4", `addresses of the machines: "4"; "6", IPv6 alone; or "both". With IPv6, cluster.hcl
+gives pods and Services both families`)
 	cmd.Flags().StringVar(&o.Flavor, "flavor", "", flavorHelp)
 	cmd.Flags().StringVar(&o.Driver, "driver", "nspawn", `what machines are: "nspawn", containers; or "qemu", emulated computers
 with a kernel and a clock of their own, many times slower`)

@@ -41,6 +41,8 @@ func TestMisuseIsToldFromFailure(t *testing.T) {
 		{"up --masters 99 --dir " + here, true, "at most"},
 		{"up --driver vmware --dir " + here, true, "there are nspawn and qemu"},
 		{"up --driver qemu --flavor docker --dir " + here, true, "boots the flavor kernel"},
+		{"up --ip 5 --dir " + here, true, "there are 4, 6 and both"},
+		{"up --ip 6 --driver qemu --dir " + here, true, "IPv4 alone"},
 		{"start w1 --clock yesterday --dir " + here, true, "invalid argument"},
 	} {
 		_, err := lab(strings.Fields(test.args)...)

@@ -4,7 +4,7 @@ machine "m1" {} # ERROR: Missing machine address
 
 machine "m2" { address = "10.0.0" } # ERROR: Invalid address
 
-machine "m3" { address = "fd00::1" } # ERROR: Invalid address
+machine "m3" { address = "fe80::1" } # ERROR: Invalid address
 
 machine "m4" { address = "127.0.0.1" } # ERROR: Invalid address
 
