@@ -126,23 +126,29 @@ func ofPods(packet []byte) bool {
 	return false
 }
 
-// inside runs f in a network namespace; what it opens there stays there.
+// inside runs f in a network namespace; what it opens there stays there. The
+// thread comes back: were it to end, the processes that it started would with it.
 func inside(t testing.TB, name string, f func() error) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		ns, err := netns.GetFromName(name)
-		if err == nil {
-			defer ns.Close()
-			err = netns.Set(ns)
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+	runtime.LockOSThread()
+	home, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	there, err := netns.GetFromName(name)
+	if err == nil {
+		defer there.Close()
+		err = netns.Set(there)
+	}
+	if err == nil {
+		err = f()
+	}
+	if back := netns.Set(home); back != nil {
+		t.Fatalf("back from %s: %v", name, back)
+	}
+	runtime.UnlockOSThread()
+	if err != nil {
 		t.Fatalf("in %s: %v", name, err)
 	}
 }
@@ -161,6 +167,7 @@ func strike(t testing.TB, m *machine, fault string) {
 // of it.
 func picture(m *machine) string {
 	text, _ := try("ip", "netns", "exec", m.name, "sh", "-c", `ip -o route; ip -o -6 route | grep -v ^fe80:
+		ip -o -6 addr show bridge0 scope link | grep -o fe80[^ ]*
 		for link in wg0 bridge0; do ip -o addr show $link scope global; cat /sys/class/net/$link/mtu; done
 		nft list table inet provision-overlay; sysctl net.ipv4.ip_forward net.ipv4.conf.bridge0.forwarding net.ipv6.conf.all.forwarding`)
 	var lines []string
@@ -181,9 +188,11 @@ func TestHealing(t *testing.T) {
 	machines := both(t, 2)
 	a, b := machines[0], machines[1]
 	addresses := []string{b.podAddress + ":8080", "[fd00:244:0:2::9]:8080"}
+	unreached := ""
 	reached := func() bool {
 		return !slices.ContainsFunc(addresses, func(to string) bool {
-			_, err := in(a.pod, "call", to)
+			out, err := in(a.pod, "call", to)
+			unreached = out
 			return err != nil
 		})
 	}
@@ -202,7 +211,7 @@ func TestHealing(t *testing.T) {
 				break
 			}
 			if time.Since(start) > heals {
-				t.Fatalf("%s: not healed within %v\n%s\nwas\n%s\nproblems %q", fault, heals, now, before, a.status().Problems)
+				t.Fatalf("%s: not healed within %v\n%s\nwas\n%s\nproblems %q, the last call %q", fault, heals, now, before, a.status().Problems, unreached)
 			}
 		}
 	}

@@ -38,6 +38,16 @@ func EnsureAddresses(name string, want, pods []netip.Prefix) error {
 	}
 	if slices.ContainsFunc(want, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
 		errs = append(errs, speakIPv6(name))
+		local := linkLocal(link.Attrs().HardwareAddr)
+		own := func(p netip.Prefix) bool { return p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() }
+		if local.IsValid() && !slices.ContainsFunc(have, own) {
+			// Without it nobody at the bridge is asked for, and one after the other is lost
+			// as the answers to earlier questions grow old.
+			addr := netlink.Addr{IPNet: ipNet(netip.PrefixFrom(local, 64)), Flags: unix.IFA_F_NODAD, Scope: unix.RT_SCOPE_LINK}
+			if err := netlink.AddrReplace(link, &addr); err != nil {
+				errs = append(errs, fmt.Errorf("%s: add address %v: %w", name, local, err))
+			}
+		}
 	}
 	for _, p := range want {
 		if slices.Contains(have, p) {
@@ -54,6 +64,15 @@ func EnsureAddresses(name string, want, pods []netip.Prefix) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// linkLocal is the address that the kernel gives a link as it comes up; invalid
+// for one without a hardware address, which asks nobody.
+func linkLocal(mac net.HardwareAddr) netip.Addr {
+	if len(mac) != 6 {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
 }
 
 // UnderlayMTU returns the smallest MTU on the way to any peer, in bytes: that of

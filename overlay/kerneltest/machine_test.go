@@ -76,8 +76,12 @@ func (m *machine) connect() {
 		m.t.Fatalf("%s: %v", m.name, err)
 	}
 	conn.SetDeadline(time.Time{})
+	if m.connection == nil {
+		m.t.Cleanup(func() { m.connection.Close() }) // the last one, after sayWhy
+	} else {
+		m.connection.Close()
+	}
 	m.connection = ssh.NewClient(c, channels, requests)
-	m.t.Cleanup(func() { c.Close() })
 }
 
 // try runs a shell line on the machine, three minutes at most.

@@ -31,7 +31,7 @@ import (
 // memoryLimit is what Go's heap is kept below while it can, in bytes, where
 // GOMEMLIMIT does not say otherwise: garbage of the device's pools is collected
 // before it is that much, and with 96 MiB that is so often that a stream is 15 %
-// slower. What waits inside the device is bounded by the gate.
+// slower. What waits inside the device is bounded by the gate and the windows.
 const memoryLimit = 128 << 20
 
 // Run carries traffic until the context ends, which leaves wg0 in place, or the

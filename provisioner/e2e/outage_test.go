@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// TestOutage takes the API server away, and while it is away a worker loses its
-// power, and is rebooted once more: the pod network comes back from what the
-// machine kept, in nothing but ciphertext, with the keys that it had. Then a Node
-// is deleted while its agent is down.
+// TestOutage deletes a Node while its agent is down. Then it takes the API server
+// away, and while it is away a worker loses its power, and is rebooted once more:
+// the pod network comes back from what the machine kept, in nothing but
+// ciphertext, with the keys that it had.
 //
 // The API is away for about a minute, since its master has to boot as well;
 // PROVISION_OUTAGE=5m makes that longer.
@@ -32,10 +32,16 @@ func TestOutage(t *testing.T) {
 	l.settle("m1", "w1", "w2")
 	o := observer{t, l}
 	o.staticPod("w1")
+	l.apply(fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"left"},"spec":{"nodeName":"w2","containers":[{"name":"probe","image":%q,"args":["serve"]}]}}`, image(t, "probe")))
+	l.kubectl("wait", "--for=condition=Ready", "pod/left", "--timeout=60s")
 	eventually(t, "the pods hear each other", func() (bool, string) { return l.answersFrom("w2", l.handmadeAddress("w1")) })
 	eventually(t, "the pods hear each other", func() (bool, string) { return l.answersFrom("w2", l.handmadeAddress("m1")) })
-	before := o.look()
 
+	t.Run("Node deleted while its agent is down", func(t *testing.T) {
+		observer{t, &lab{t: t, dir: l.dir, file: l.file}}.deleted(o.look())
+	})
+
+	before := o.look()
 	t.Run("API server down", func(t *testing.T) {
 		l := &lab{t: t, dir: l.dir, file: l.file}
 		o := observer{t, l}
@@ -79,10 +85,6 @@ func TestOutage(t *testing.T) {
 		o.sealed(ended())
 		o.verified()
 	})
-
-	t.Run("Node deleted while its agent is down", func(t *testing.T) {
-		observer{t, &lab{t: t, dir: l.dir, file: l.file}}.deleted(before)
-	})
 }
 
 // deleted deletes w2's Node while its agent is down, and has it come back.
@@ -110,7 +112,8 @@ func (o observer) deleted(before map[string]machineState) {
 	l.on("w2", "systemctl", "restart", "provision-kubelet") // makes its Node again
 	eventually(t, "w2 has a Node, and a subnet", func() (bool, string) {
 		s := l.overlay("w2")
-		return s.Announced && l.nodeUIDs()["w2"] != uid, strings.Join(s.Problems, "\n")
+		subnet := l.call(20*time.Second, "bin/provision", "kubectl", l.file, "--", "get", "node", "w2", "-o", "jsonpath={.metadata.uid} {.spec.podCIDR}").stdout
+		return s.Announced && !strings.HasPrefix(subnet, uid) && strings.HasSuffix(subnet, fmt.Sprint(" ", s.Subnets[0])), fmt.Sprint(subnet, s.Subnets, s.Problems)
 	})
 	address := l.handmadeAddress("w2")
 	if address != before["w2"].pod {
@@ -137,8 +140,29 @@ func (o observer) deleted(before map[string]machineState) {
 	}
 	o.lived("between the two others", others.end())
 	o.sealed(ended())
+	o.replaced("w2", address != before["w2"].pod)
 	l.provision(0, "up", "--yes")
 	o.verified()
+}
+
+// replaced has the pods of a machine that got another subnet made anew: until then
+// its agent says that they are lost.
+func (o observer) replaced(machine string, moved bool) {
+	o.t.Helper()
+	const lost = "of a subnet that this machine no longer has"
+	if !moved {
+		o.t.Errorf("%s has its old subnet: nothing is seen of how pods of another one are told", machine)
+		return
+	}
+	eventually(o.t, "pods of the old subnet are told", func() (bool, string) {
+		said := strings.Join(o.l.overlay(machine).Problems, "\n")
+		return strings.Contains(said, lost), said
+	})
+	o.l.kubectl("delete", "pods", "-A", "--grace-period=2", "--field-selector=spec.nodeName="+machine)
+	eventually(o.t, "there are none any more", func() (bool, string) {
+		said := strings.Join(o.l.overlay(machine).Problems, "\n")
+		return !strings.Contains(said, lost), said
+	})
 }
 
 // observer looks at a lab for one test.
