@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -45,8 +46,11 @@ func bothFamilies(t *testing.T, sixFirst bool) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("m1", "w1", "w2")
 		w.dual, w.sixFirst = true, sixFirst
+		var mu sync.Mutex
 		asked := map[string]int{} // by family, between pods
 		w.broken = func(from, to, how string) error {
+			mu.Lock()
+			defer mu.Unlock()
 			asked[how]++
 			return nil
 		}
