@@ -54,6 +54,10 @@ type Drill struct {
 	Passed   bool      `json:"passed"`
 	Measures []Measure `json:"measures"`
 	Timeline []Moment  `json:"timeline"`
+	// Spans are what the timeline's picture is drawn from, lane by lane.
+	Spans []Span `json:"spans,omitempty"`
+	// Reason is why it did not pass.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Measure is one figure. Value is nil where what it measures did not happen.
@@ -62,6 +66,8 @@ type Measure struct {
 	Value *float64 `json:"value"`
 	Unit  string   `json:"unit"` // "s", or "requests"
 	What  string   `json:"what"`
+	// Goal is what Value should not be above; nil: none is set.
+	Goal *float64 `json:"goal,omitempty"`
 }
 
 // WorkerPower cuts the power of a worker that serves, measures until other
@@ -85,7 +91,9 @@ func WorkerPower(ctx context.Context, cluster Cluster, options DrillOptions) (re
 			return result, err
 		}
 	}
-	err = d.run(ctx, &result)
+	if err = d.run(ctx, &result); err != nil {
+		result.Reason = err.Error()
+	}
 	return result, err
 }
 
@@ -254,6 +262,8 @@ func (d *drill) run(ctx context.Context, result *Drill) (err error) {
 		return errors.Join(waited, err)
 	}
 	back := d.watch(ctx, t, client, rejoinPatience, func() bool { return t.rejoined != 0 })
+	over := time.Now()
+	result.Spans = append(t.machineSpans(over), spansOf("Service, asked from "+d.observer.Name, client.since(t.begin), t.begin, over)...)
 	result.Measures = t.measures(seen)
 	result.Passed = waited == nil && back == nil
 	return errors.Join(waited, back)
