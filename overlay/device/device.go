@@ -33,13 +33,17 @@ func New() *Device {
 // Sync writes what differs, and returns the peers as they were before. It is to
 // be called again after overlay.Courtesy where it says that a peer is new.
 func (d *Device) Sync(key overlay.PrivateKey, psk overlay.PresharedKey, want overlay.Device) (peers []overlay.DevicePeer, again bool, err error) {
+	// What is returned is written only after the exchange: one that was given up on
+	// goes on, and may still hear of peers.
+	var heard []overlay.DevicePeer
+	var greeted, waits bool
 	err = d.exchange(func(client *wgctrl.Client) error {
 		have, err := client.Device(overlay.Tunnel)
 		if err != nil {
 			return err
 		}
-		peers = devicePeers(have)
-		config, changed := diff(have, peers, key, psk, want, d.written)
+		heard = devicePeers(have)
+		config, changed := diff(have, heard, key, psk, want, d.written)
 		if changed {
 			if err := client.ConfigureDevice(overlay.Tunnel, config); err != nil {
 				return err
@@ -49,17 +53,15 @@ func (d *Device) Sync(key overlay.PrivateKey, psk overlay.PresharedKey, want ove
 			if err := greet(client, have.Peers); err != nil {
 				return err
 			}
-			again = true
+			greeted = true
 		}
-		var waits bool
-		d.written, waits = note(d.written, peers, want, time.Now())
-		again = again || waits
+		d.written, waits = note(d.written, heard, want, time.Now())
 		return nil
 	})
 	if err != nil {
-		return nil, false, err // an exchange that was given up on may still be writing peers
+		return nil, false, err
 	}
-	return peers, again, nil
+	return heard, greeted || waits, nil
 }
 
 // note returns what is written now and where peers were seen, and whether one is

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -135,16 +136,31 @@ func (b *bind) Send(bufs [][]byte, to conn.Endpoint) error {
 
 func (b *bind) receive(s *socket) conn.ReceiveFunc {
 	r := newReader(s)
+	type place struct {
+		index  int
+		buffer *byte
+	}
+	var inside []place // of the last packets that the window counts
 	return func(bufs [][]byte, sizes []int, endpoints []conn.Endpoint) (int, error) {
-		b.in.enter()
-		n, err := r.read(bufs, sizes, endpoints, b.routes.Load())
-		inside := 0
-		for i := range n {
-			if sizes[i] > 0 && payload(bufs[i][:sizes[i]]) {
-				inside++
+		// The device keeps the buffer of a packet that it takes. What it left where it
+		// was is of no session, as what strangers send is, and takes no place: they
+		// would shut the window to everybody else.
+		left := 0
+		for _, p := range inside {
+			if &bufs[p.index][0] == p.buffer {
+				left++
 			}
 		}
-		b.in.add(inside)
+		b.in.done(left)
+		b.in.enter()
+		n, err := r.read(bufs, sizes, endpoints, b.routes.Load())
+		inside = inside[:0]
+		for i := range n {
+			if sizes[i] > 0 && payload(bufs[i][:sizes[i]]) {
+				inside = append(inside, place{i, &bufs[i][0]})
+			}
+		}
+		b.in.add(len(inside))
 		return n, err
 	}
 }
@@ -201,14 +217,32 @@ func openSocket(network string, port uint16, offloads bool) (*socket, error) {
 }
 
 // watch has the sockets forget, whenever routes change, from which address to
-// answer whom, until the context ends: what was right may lead nowhere.
-func (b *bind) watch(ctx context.Context, log *slog.Logger) {
+// answer whom, until the context ends: what was right may lead nowhere. subscribe
+// is netlink's.
+func (b *bind) watch(ctx context.Context, subscribe func(chan<- netlink.RouteUpdate, <-chan struct{}) error, log *slog.Logger) {
+	for told := false; ctx.Err() == nil; {
+		if err := b.follow(ctx, subscribe); err != nil && !told {
+			log.Warn("cannot hear of routes that change", "error", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+			b.routes.Add(1) // what happened in between
+		}
+	}
+}
+
+// follow returns when the subscription ends, which an overrun does.
+func (b *bind) follow(ctx context.Context, subscribe func(chan<- netlink.RouteUpdate, <-chan struct{}) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // its socket is closed by nobody else
 	changes := make(chan netlink.RouteUpdate, 64)
-	if err := netlink.RouteSubscribe(changes, ctx.Done()); err != nil {
-		log.Warn("cannot hear of routes that change", "error", err)
-		return
+	if err := subscribe(changes, ctx.Done()); err != nil {
+		return err
 	}
 	for range changes {
 		b.routes.Add(1)
 	}
+	return nil
 }

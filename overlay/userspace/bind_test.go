@@ -2,15 +2,19 @@ package userspace
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/net/ipv6"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
@@ -200,6 +204,69 @@ func TestEndpointForgets(t *testing.T) {
 	if err := to.Send(packetsOf(100), second); err != nil {
 		t.Errorf("without a source: %v", err)
 	}
+}
+
+// Packets that the device leaves where they are, which are of no session, take no
+// place in the window; those that it takes do.
+func TestStrangersTakeNoPlace(t *testing.T) {
+	for _, taken := range []bool{false, true} {
+		from, _, _ := opened(t, true)
+		to, port, receive := opened(t, true)
+		target, _ := from.ParseEndpoint(fmt.Sprintf("127.0.0.1:%d", port))
+		bufs, sizes, endpoints := buffers()
+		const batch, batches = 100, 4
+		for range batches {
+			if err := from.Send(packetsOf(of(batch, 148)...), target); err != nil {
+				t.Fatal(err)
+			}
+			for got := 0; got < batch; {
+				n, err := receive[0](bufs, sizes, endpoints)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range n {
+					if sizes[i] == 0 {
+						continue
+					}
+					got++
+					if taken {
+						bufs[i] = make([]byte, 1<<16-1)
+					}
+				}
+			}
+		}
+		inside := to.in.inside.Load()
+		if taken && inside != batch*batches || !taken && inside > batch {
+			t.Errorf("taken %v: %d of %d packets are inside", taken, inside, batch*batches)
+		}
+	}
+}
+
+// A subscription to routes that ends, as one does that is not read in time, is
+// made again, and what was missed meanwhile counts as a change.
+func TestRoutesAreFollowedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		b, asked := newBind(false, newWindow(), newWindow()), 0
+		go b.watch(ctx, func(changes chan<- netlink.RouteUpdate, done <-chan struct{}) error {
+			asked++
+			switch asked {
+			case 1:
+				close(changes)
+			case 2:
+				return errors.New("no buffer space available")
+			default:
+				go func() { <-done; close(changes) }()
+			}
+			return nil
+		}, slog.New(slog.DiscardHandler))
+		time.Sleep(time.Minute)
+		if n := b.routes.Load(); asked != 3 || n != 2 {
+			t.Errorf("asked %d times, and sources were forgotten %d times", asked, n)
+		}
+		cancel()
+		synctest.Wait()
+	})
 }
 
 // A message whose packets are as long as was expected is not moved, one of others

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
 
@@ -79,7 +80,7 @@ func Run(ctx context.Context, config overlay.Config, log *slog.Logger) error {
 		return fmt.Errorf("%s: %w", overlay.Tunnel, err)
 	}
 	go gate.watch(ctx, dev)
-	go sockets.watch(ctx, log)
+	go sockets.watch(ctx, netlink.RouteSubscribe, log)
 	listener, err := serve(ctx, dev)
 	if err != nil {
 		return err
