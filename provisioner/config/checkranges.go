@@ -68,7 +68,7 @@ func (l *loader) checkUnderlay(file *File, origins []origin) {
 		case m.Address.Is4() != file.Machines[first].Address.Is4():
 			l.report(subject, "Mixed address families", "%s is not of the family of %s, the address of %s (%s): machines reach each other at these, so all are of IPv4, or all of IPv6.",
 				m.Address, file.Machines[first].Address, file.Machines[first].Name, line(origins[first].address))
-		case m.Address.Is6() && n.Pods.IsValid() && n.Services.IsValid() && !n.Pods6.IsValid() && !n.Services6.IsValid():
+		case i == first && m.Address.Is6() && n.Pods.IsValid() && n.Services.IsValid() && !n.Pods6.IsValid() && !n.Services6.IsValid():
 			l.report(subject, "One family missing", "Machines with an IPv6 address need both families in the cluster: give network.pods and network.services a range of IPv6 after that of IPv4.")
 		case m.Address.Is6() && m.Address6.IsValid():
 			l.report(&origins[i].address6, "Unused IPv6 address", "address is of IPv6 already: address6 goes beside an address of IPv4.")
