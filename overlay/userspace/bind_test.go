@@ -10,12 +10,15 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 )
@@ -137,6 +140,37 @@ func expect(t *testing.T, receive conn.ReceiveFunc, want [][]byte) (from conn.En
 		}
 	}
 	return from
+}
+
+// refusing is a kernel that does not cut messages.
+type refusing struct {
+	why  error
+	sent int
+}
+
+func (*refusing) ReadBatch([]ipv6.Message, int) (int, error) { return 0, net.ErrClosed }
+
+func (r *refusing) WriteBatch(list []ipv6.Message, _ int) (int, error) {
+	if len(list[0].Buffers) > 1 {
+		return 0, &net.OpError{Op: "write", Err: os.NewSyscallError("sendmmsg", r.why)}
+	}
+	r.sent++
+	return 1, nil
+}
+
+// What the kernel does not cut goes packet by packet: this time, where an MTU on
+// the way has shrunk, which has had two errors; from then on, where a link cannot.
+func TestWhatIsNotCut(t *testing.T) {
+	for why, again := range map[syscall.Errno]bool{unix.EINVAL: true, unix.EMSGSIZE: true, unix.EIO: false} {
+		b, _, _ := opened(t, true)
+		s, kernel := b.sockets[0], &refusing{why: why}
+		s.messages = kernel
+		s.segments.Store(true)
+		to, _ := b.ParseEndpoint("127.0.0.1:9")
+		if err := b.Send(packetsOf(of(3, 1452)...), to); err != nil || kernel.sent != 3 || s.segments.Load() != again {
+			t.Errorf("%v: %d of 3 packets went, the kernel is asked again: %v, error %v", why, kernel.sent, s.segments.Load(), err)
+		}
+	}
 }
 
 // A bind that was closed ends its readers with the error that the device expects,

@@ -71,7 +71,7 @@ func (s *socket) send(bufs [][]byte, to *endpoint, source []byte) error {
 		switch {
 		case errors.Is(err, unix.EIO):
 			s.segments.Store(false)
-		case !errors.Is(err, unix.EINVAL):
+		case !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EMSGSIZE): // the latter since Linux 6.14
 			return err
 		}
 	}
