@@ -295,6 +295,7 @@ func TestRoutesAreFollowedAgain(t *testing.T) {
 			return nil
 		}, slog.New(slog.DiscardHandler))
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := b.routes.Load(); asked != 3 || n != 2 {
 			t.Errorf("asked %d times, and sources were forgotten %d times", asked, n)
 		}
