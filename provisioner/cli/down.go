@@ -76,11 +76,7 @@ func (a *app) down(ctx context.Context, path string, yes bool) error {
 		return err
 	}
 	observer, finish := printer.Progress(p)
-	env := s.env("down", observer)
-	env.Replan = func(ctx context.Context, failed []string) (plan.Plan, error) {
-		found, err := s.lookAgain(ctx, failed, nil)
-		return plan.Down(s.cluster, found, told.told), err
-	}
+	env := s.env("down", observer, func(found plan.Facts) plan.Plan { return plan.Down(s.cluster, found, told.told) })
 	err = run.Apply(ctx, p, env)
 	finish(err)
 	for _, machine := range p.Machines() {

@@ -77,7 +77,7 @@ func (a *app) rotate(ctx context.Context, path string, names []string, yes bool)
 		return err
 	}
 	observer, finish := printer.Progress(p)
-	env := s.env("overlay rotate", observer)
+	env := s.env("overlay rotate", observer, nil)
 	env.Replan = func(context.Context, []string) (plan.Plan, error) { return p, nil } // nothing in it depends on what was done
 	err = run.Apply(ctx, p, env)
 	finish(err)

@@ -99,6 +99,24 @@ func TestAWorkerThatFallsSilentIsLeftOut(t *testing.T) {
 }
 
 // A worker whose connection is lost in a run is named by the run's own error, and not once more.
+// A master that was silent when a run began does not end it, whatever the run
+// does; one that falls silent in the middle does.
+func TestAMasterThatWasSilentFromTheBeginning(t *testing.T) {
+	s := connected(t, file(t, map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}))
+	for _, name := range []string{"m2", "m3"} {
+		s.cluster.Machines = append(s.cluster.Machines, components.MachineSpec{Name: name, Role: components.Master})
+	}
+	s.unreach["m2"] = errors.New("no route to host")
+	again := s.env("down", nil, func(plan.Facts) plan.Plan { return plan.Plan{Phases: []plan.Phase{{Name: "remove"}}} }).Replan
+	if p, err := again(soon(t), nil); err != nil || len(p.Phases) != 1 {
+		t.Errorf("%+v, error %v", p, err)
+	}
+	s.unreach["m3"] = errors.New("connection refused")
+	if _, err := again(soon(t), nil); err == nil || !strings.Contains(err.Error(), "m3: connection refused") || strings.Contains(err.Error(), "m2") {
+		t.Errorf("one that fell silent: error %v", err)
+	}
+}
+
 func TestAWorkerThatFailedIsNamedOnce(t *testing.T) {
 	servers := map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}
 	s := connected(t, file(t, servers))

@@ -173,7 +173,7 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 		return err
 	}
 	observer, finish := printer.Progress(p)
-	env := s.env("up", observer)
+	env := s.env("up", observer, func(found plan.Facts) plan.Plan { return plan.Make(s.cluster, found, time.Now()) })
 	env.Try = trial{machine: env.Machine, cluster: s.cluster, found: found}.run
 	err = run.Apply(ctx, p, env)
 	finish(err)
@@ -183,8 +183,9 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 // reached is how many machines answer.
 func (s *session) reached() int { return len(s.cluster.Machines) - len(s.unreach) }
 
-// env is what a run of this session works with.
-func (s *session) env(reason string, observer run.Observer) run.Env {
+// env is what a run of this session works with. replan is what is still to do; a
+// master that was silent from the beginning does not end the run.
+func (s *session) env(reason string, observer run.Observer, replan func(found plan.Facts) plan.Plan) run.Env {
 	var masters []string
 	silent := map[string]bool{}
 	for _, m := range s.cluster.Masters() {
@@ -208,7 +209,7 @@ func (s *session) env(reason string, observer run.Observer) run.Env {
 			if err != nil {
 				return plan.Plan{}, err
 			}
-			return plan.Make(s.cluster, found, time.Now()), nil
+			return replan(found), nil
 		},
 	}
 }
