@@ -5,7 +5,7 @@
 # Speed's, OVERLAY_LOAD (60s) is that of the two loads; arguments are the names of benchmarks, all four without any.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-netns=provision-bench-overlay
+netns=provision-bench-overlay-$$
 
 dir=$(mktemp -d)
 cleanup() { ip netns del "$netns" 2>/dev/null || true; rm -rf "$dir"; }
