@@ -167,7 +167,7 @@ func strike(t testing.TB, m *machine, fault string) {
 // of it.
 func picture(m *machine) string {
 	text, _ := try("ip", "netns", "exec", m.name, "sh", "-c", `ip -o route; ip -o -6 route | grep -v ^fe80:
-		ip -o -6 addr show bridge0 scope link | grep -o fe80[^ ]*
+		ip -o -6 addr show bridge0 scope link | grep -o "fe80[^ ]*"
 		for link in wg0 bridge0; do ip -o addr show $link scope global; cat /sys/class/net/$link/mtu; done
 		nft list table inet provision-overlay; sysctl net.ipv4.ip_forward net.ipv4.conf.bridge0.forwarding net.ipv6.conf.all.forwarding`)
 	var lines []string

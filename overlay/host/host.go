@@ -35,8 +35,9 @@ func EnsureBridge(mtu int, gateway netip.Addr) error {
 		return err
 	}
 	if link == nil {
+		// Its MTU is set below: one that a bridge was made with follows those of its ports.
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.MTU, attrs.HardwareAddr = overlay.Bridge, mtu, mac
+		attrs.Name, attrs.HardwareAddr = overlay.Bridge, mac
 		if link, err = add(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 			return err
 		}
