@@ -83,7 +83,7 @@ func TestPresharedKey(t *testing.T) {
 		}
 	}
 
-	// To remove the first master's is to ask for another one, everywhere.
+	// To remove the only master's is to ask for another one, everywhere.
 	s.Machines["m1"].Remove(components.PresharedKey)
 	carryOut(t, c, s)
 	next := key(t, s, "m1")
@@ -94,6 +94,33 @@ func TestPresharedKey(t *testing.T) {
 	c.Overlay.PSK = false
 	if told := carryOut(t, c, s); !strings.Contains(told, "the pre-shared key goes out of use") {
 		t.Errorf("switching it off is not named:\n%s", told)
+	}
+}
+
+// With several masters a key that one of them lost comes back from another; where
+// all have lost it, which is how it is changed, there is a new one.
+func TestPresharedKeyOfSeveralMasters(t *testing.T) {
+	c := componentstest.Cluster("m1", "m2", "m3", "w1")
+	c.Overlay.PSK = true
+	s := site(c)
+	carryOut(t, c, s)
+	born := key(t, s, "m1")
+	s.Machines["m1"].Remove(components.PresharedKey)
+	carryOut(t, c, s)
+	for _, m := range c.Machines {
+		if key(t, s, m.Name) != born {
+			t.Errorf("%s: the key did not come back", m.Name)
+		}
+	}
+	for _, m := range c.Masters() {
+		s.Machines[m.Name].Remove(components.PresharedKey)
+	}
+	carryOut(t, c, s)
+	next := key(t, s, "m1")
+	for _, m := range c.Machines {
+		if next == born || key(t, s, m.Name) != next {
+			t.Errorf("%s: the key was not changed", m.Name)
+		}
 	}
 }
 
