@@ -128,9 +128,9 @@ func taints(m components.MachineSpec) []templates.Taint {
 	return taints
 }
 
-// nodePorts keeps kube-proxy from serving NodePorts at every address of a
-// machine, of the family that its Node has none of: "primary" says nothing of a family in which the Node has no address.
-// It takes loopback for no address at all.
+// nodePorts keeps kube-proxy from serving NodePorts at every address that a machine
+// has of a family in which its Node has none: "primary" says nothing of that
+// family. Loopback is no address to it at all.
 func (n node) nodePorts() []netip.Prefix {
 	if !n.c.Network.Dual() || n.m.Address6.IsValid() {
 		return nil
