@@ -29,6 +29,11 @@ const (
 	glance = time.Second
 	stare  = 100 * time.Millisecond
 	each   = 3 * time.Millisecond
+
+	// early is how long before its end a session counts as over: until the next
+	// look all packets for a machine that died would wait inside. One that lives
+	// was renewed a minute ago.
+	early = 2 * glance
 )
 
 // gate is the TUN as the device reads it.
@@ -140,7 +145,7 @@ func listen(text string, before []*silence, fresh bool, now time.Time) []*silenc
 			s, alive = &silence{key: value}, true
 		case "last_handshake_time_sec":
 			seconds, err := strconv.ParseInt(value, 10, 64)
-			alive = err == nil && now.Sub(time.Unix(seconds, 0)) < device.RejectAfterTime
+			alive = err == nil && now.Sub(time.Unix(seconds, 0)) < device.RejectAfterTime-early
 		case "allowed_ip":
 			if p, err := netip.ParsePrefix(value); err == nil {
 				s.subnets = append(s.subnets, p)

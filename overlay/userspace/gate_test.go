@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
 	"provision/overlay"
@@ -41,6 +42,20 @@ func TestListen(t *testing.T) {
 	}
 	if list := listen("private_key=00\nerrno=0\n", nil, true, now); len(list) != 0 {
 		t.Errorf("silent among nobody: %+v", list)
+	}
+}
+
+// A session is over before the device stops sending into it, and whenever it is
+// looked at next.
+func TestListenInTime(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	for age, silent := range map[time.Duration]bool{
+		device.RekeyAfterTime + device.RekeyAttemptTime/3: false, // about to be renewed
+		device.RejectAfterTime - glance:                   true,
+	} {
+		if list := listen(peerText(1, now.Add(-age), "10.244.1.0/24"), nil, true, now); (len(list) == 1) != silent {
+			t.Errorf("after %v: silent %v, want %v", age, len(list) == 1, silent)
+		}
 	}
 }
 
