@@ -37,6 +37,7 @@ fi
 
 step programs and bundle
 testenv/prepare.sh
+testenv/browser.sh
 make --no-print-directory build bundle
 bin/lab image # before the namespace is entered, which has no way to any package
 bin/lab image --flavor docker
@@ -63,7 +64,7 @@ ip -n "$netns" link set lo up
 
 step lab tests
 # These make namespaces of their own, and need the control groups that entering one hides.
-go test -tags lab -count=1 -p 1 -timeout 40m -v ./components/... |
+go test -tags lab -count=1 -p 1 -timeout 40m -v ./components/... ./provisioner/report |
   grep -v -e '^=== RUN' -e '\[no test files\]'
 ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 40m -v ./testenv/... ./overlay/... ./provisioner/facts ./provisioner/e2e/... |
   grep -v -e '^=== RUN' -e '\[no test files\]'

@@ -13,6 +13,7 @@ import (
 	"provision/components/wire"
 	"provision/provisioner/kube"
 	"provision/provisioner/mesh"
+	"provision/provisioner/report"
 	"provision/provisioner/verify"
 )
 
@@ -25,6 +26,7 @@ type drillFlags struct {
 
 func (a *app) verifyCommand() *cobra.Command {
 	var drill drillFlags
+	var files reportFiles
 	cmd := a.withFile(&cobra.Command{
 		Use:   "verify FILE",
 		Short: "Prove that the cluster works",
@@ -48,15 +50,23 @@ power is at hand; elsewhere say how it is switched:
     provision verify cluster.hcl --failover worker \
       --power-off 'virsh destroy {machine}' --power-on 'virsh start {machine}'
 
+With --junit and --html the results go to files as well: for CI systems, and as a page
+for people, with each drill's timeline drawn. The page needs nothing but itself. Both
+are written where something fails, too.
+
+    provision verify cluster.hcl --junit verify.xml --html verify.html
+
 Exit status: 0 everything works, 1 something does not.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch drill.failover {
-			case "":
-				return a.verify(cmd.Context(), args[0])
-			case "worker":
-				return a.drill(cmd.Context(), args[0], drill)
-			}
-			return misuse{fmt.Errorf("--failover %s: the drill there is: worker", drill.failover)}
+			return a.report(files, func(found *report.Report) error {
+				switch drill.failover {
+				case "":
+					return a.verify(cmd.Context(), args[0], found)
+				case "worker":
+					return a.drill(cmd.Context(), args[0], drill, found)
+				}
+				return misuse{fmt.Errorf("--failover %s: the drill there is: worker", drill.failover)}
+			})
 		},
 	})
 	cmd.Flags().StringVar(&drill.failover, "failover", "", "cut the power of a `machine` of that kind (worker) and measure what follows")
@@ -64,15 +74,17 @@ Exit status: 0 everything works, 1 something does not.`,
 	cmd.Flags().StringVar(&drill.powerOn, "power-on", "", "command that gives it back")
 	cmd.Flags().BoolVar(&drill.yes, "yes", false, "do not ask before the power is cut")
 	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON")
+	files.flags(cmd)
 	return cmd
 }
 
-func (a *app) verify(ctx context.Context, path string) error {
+func (a *app) verify(ctx context.Context, path string, found *report.Report) error {
 	s, err := a.openWithout(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	found.Cluster = s.cluster.Name
 	client, err := s.api(ctx)
 	if err != nil {
 		return err
@@ -84,6 +96,7 @@ func (a *app) verify(ctx context.Context, path string) error {
 	printer := a.printer()
 	options.Observe = printer.Check
 	results, err := verify.Run(ctx, client, options)
+	found.Results = results
 	if len(results) > 0 {
 		err = errors.Join(err, printer.Verified(results))
 	}
@@ -97,7 +110,7 @@ func (a *app) verify(ctx context.Context, path string) error {
 }
 
 // drill cuts a worker's power and measures what follows.
-func (a *app) drill(ctx context.Context, path string, flags drillFlags) error {
+func (a *app) drill(ctx context.Context, path string, flags drillFlags, found *report.Report) error {
 	power, err := a.power(path, flags)
 	if err != nil {
 		return err
@@ -107,6 +120,7 @@ func (a *app) drill(ctx context.Context, path string, flags drillFlags) error {
 		return err
 	}
 	defer s.close()
+	found.Cluster = s.cluster.Name
 	client, err := s.api(ctx)
 	if err != nil {
 		return err
@@ -128,6 +142,9 @@ func (a *app) drill(ctx context.Context, path string, flags drillFlags) error {
 		},
 		Tell: printer.Moment,
 	})
+	if len(result.Timeline) > 0 {
+		found.Drills = append(found.Drills, result)
+	}
 	if len(result.Measures) > 0 {
 		err = errors.Join(err, printer.Drill(result)) // measured is measured, also where the clean-up failed
 	}
