@@ -18,6 +18,10 @@ const (
 	// PresharedKey is the overlay's, where the cluster has one: secret, 0600, the
 	// same on every machine.
 	PresharedKey = Etc + "/overlay.psk"
+
+	// Fenced is there while everything of ours on the machine is stopped on purpose,
+	// and is not to come back by itself; see components/fence.
+	Fenced = Etc + "/fenced.json"
 )
 
 // BundleDir returns the folder that the bundle is unpacked to.

@@ -86,6 +86,7 @@ func newCommand() *cobra.Command {
 		overlay.NewCommand(),
 		probe.NewCommand(),
 		remove.NewCommand(),
+		remove.NewFenceCommand(),
 		sftp.NewCommand(),
 		sniff.NewCommand(),
 		unpack.NewCommand(),

@@ -139,10 +139,14 @@ func (s *session) rows(found plan.Facts) []machineStatus {
 				row.Problems = append(row.Problems, fmt.Sprintf("belongs to the cluster %q", f.Cluster))
 			}
 		}
+		fenced := plan.Fenced(found, m.Name)
+		if fenced != nil {
+			row.Problems = append(row.Problems, fenced.Error())
+		}
 		switch {
 		case found.Cluster.Reachable && !known:
 			row.Problems = append(row.Problems, "not in the cluster")
-		case known && !node.Ready:
+		case known && !node.Ready && fenced == nil:
 			row.Problems = append(row.Problems, "its Node is not ready")
 		}
 		rows = append(rows, row)

@@ -84,6 +84,7 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 	}
 	found, err := s.look(ctx)
 	if err == nil {
+		s.leaveFenced(found)
 		err = s.refuse(found)
 	}
 	if err != nil {
@@ -235,11 +236,21 @@ func (s *session) consent(ctx context.Context, printer *view.Printer, p plan.Pla
 // agree asks on the terminal. Without one nothing can be asked, and so nothing
 // is agreed.
 func (a *app) agree(ctx context.Context, question string) error {
+	line, err := a.ask(ctx, question+" [y/N] ", "standard input is no terminal to ask on; --yes goes on without asking")
+	if err == nil && !strings.EqualFold(line, "y") {
+		err = errors.New("not agreed; nothing was changed")
+	}
+	return err
+}
+
+// ask returns the line that is typed on the terminal, and "" where none is or ctx
+// ends; without a terminal the error says without.
+func (a *app) ask(ctx context.Context, prompt, without string) (string, error) {
 	in, ok := a.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return misuse{errors.New("standard input is no terminal to ask on; --yes goes on without asking")}
+		return "", misuse{errors.New(without)}
 	}
-	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+	fmt.Fprint(a.stderr, prompt)
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(in).ReadString('\n') // an end of input is no yes
@@ -248,12 +259,10 @@ func (a *app) agree(ctx context.Context, question string) error {
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(a.stderr)
+		return "", nil
 	case line := <-answer:
-		if strings.EqualFold(line, "y") {
-			return nil
-		}
+		return line, nil
 	}
-	return errors.New("not agreed; nothing was changed")
 }
 
 func (a *app) printer() *view.Printer {

@@ -122,8 +122,33 @@ func (w *world) run(_ context.Context, argv ...string) ([]byte, error) {
 		for _, unit := range argv[3:] {
 			delete(w.active, unit)
 		}
+	case "disable":
+		for _, unit := range argv[3:] {
+			os.Remove(w.wants(unit))
+		}
+	case "enable":
+		for _, unit := range argv[3:] {
+			w.enable(unit)
+		}
+	case "start":
+		for _, unit := range argv[3:] {
+			w.active[unit] = true
+		}
 	}
 	return nil, nil
+}
+
+// wants is the link by which systemd starts a unit by itself.
+func (w *world) wants(unit string) string {
+	return filepath.Join(w.root, components.Units, "provision.target.wants", unit)
+}
+
+func (w *world) enable(unit string) {
+	w.t.Helper()
+	link := w.wants(unit)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink("../"+unit, link)); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) mounts() ([]string, error) { return slices.Clone(w.points), nil }
@@ -188,10 +213,7 @@ func (w *world) node() {
 		w.active[unit] = true
 		w.write(components.Units+"/"+unit, "[Unit]")
 	}
-	wants := filepath.Join(w.root, components.Units, "provision.target.wants")
-	if err := errors.Join(os.MkdirAll(wants, 0o755), os.Symlink("../provision-kubelet.service", filepath.Join(wants, "provision-kubelet.service"))); err != nil {
-		w.t.Fatal(err)
-	}
+	w.enable("provision-kubelet.service")
 	w.process(100, "/sys/fs/cgroup/systemd/provision.slice/provision-containerd.service")
 	w.process(101, "/sys/fs/cgroup/memory/kubepods/burstable/pod1")
 	w.process(101, "/sys/fs/cgroup/memory/kubepods/burstable/pod1")
