@@ -29,6 +29,8 @@ type app struct {
 	bundles        string
 	vars, varFiles []string
 	json           bool
+
+	watched, healthy bool // status --watch has looked, and what it saw last
 }
 
 // Main runs one command line (without the program's name) and returns the exit
@@ -38,7 +40,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root := a.root()
 	root.SetArgs(args)
 	code := a.exit(root.ExecuteContext(ctx))
-	if code == exitFailed && ctx.Err() != nil {
+	if code == exitFailed && ctx.Err() != nil && !a.watched {
 		return exitStopped
 	}
 	return code

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type session struct {
 
 	claim    claim // on the lock; made when first needed
 	answered bool  // the API, at an earlier look of a run
+	// patience bounds a look at one machine; 0: it has what it needs.
+	patience time.Duration
 
 	mu   sync.Mutex
 	kube *kube.Client            // of a master that was ready when it was asked for
@@ -231,7 +234,12 @@ func (s *session) look(ctx context.Context, without ...string) (plan.Facts, erro
 			continue
 		}
 		all.Go(func() {
-			f, err := facts.Gather(ctx, client, ask)
+			bounded, cancel := s.bounded(ctx)
+			defer cancel()
+			f, err := facts.Gather(bounded, client, ask)
+			if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+				err = context.Cause(bounded)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -291,7 +299,7 @@ const apiReturns = 2 * time.Minute
 
 // lookAtCluster asks the API, where a master that we set up answers.
 func (s *session) lookAtCluster(ctx context.Context) components.ClusterFacts {
-	ctx, cancel := context.WithTimeout(ctx, apiPatience)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.patience, apiPatience))
 	defer cancel()
 	client, err := s.api(ctx)
 	if err != nil {

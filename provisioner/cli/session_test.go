@@ -167,7 +167,7 @@ func TestStatusSaysWhoseAMachineIsAndWhereNothingIs(t *testing.T) {
 	rows := s.rows(plan.Facts{Machines: map[string]components.Facts{
 		"m1": {},
 		"w1": {Traces: []string{components.Etc}, Cluster: "other"},
-	}})
+	}}, nil)
 	for i, want := range []string{"nothing of ours is on it", `belongs to the cluster "other"`} {
 		if got := strings.Join(rows[i].Problems, "; "); got != want {
 			t.Errorf("%s: %q, not %q", rows[i].Name, got, want)

@@ -27,25 +27,61 @@ type machineStatus struct {
 	Overlay  string   `json:"overlay,omitempty"` // "kernel" or "userspace"
 	PodCIDRs []string `json:"podCIDRs,omitempty"`
 	Etcd     string   `json:"etcd,omitempty"`               // "leader", "voter", "learner"; masters only
+	API      string   `json:"api,omitempty"`                // its own server: "ready", "not ready"; masters only
 	Expires  string   `json:"certificatesExpire,omitempty"` // the first of them, RFC 3339
 	Problems []string `json:"problems,omitempty"`
 }
 
+// clusterStatus is all that status shows.
+type clusterStatus struct {
+	Cluster  string          `json:"cluster"`
+	Version  string          `json:"version"`
+	API      bool            `json:"api"`
+	Problem  string          `json:"problem,omitempty"` // why the API says nothing
+	Addons   []string        `json:"addons"`
+	Machines []machineStatus `json:"machines"`
+	Leases   []leaseStatus   `json:"leases"`
+	Warnings []string        `json:"warnings"`
+	Notes    []string        `json:"notes"`
+}
+
+func (c clusterStatus) healthy() bool {
+	return c.API && !slices.ContainsFunc(c.Machines, func(m machineStatus) bool { return len(m.Problems) > 0 }) &&
+		!slices.ContainsFunc(c.Leases, func(l leaseStatus) bool { return l.Problem != "" })
+}
+
 func (a *app) statusCommand() *cobra.Command {
+	var every time.Duration
 	cmd := a.withFile(&cobra.Command{
 		Use:   "status FILE",
 		Short: "Show how the machines and the cluster are",
-		Long: `Look at every machine and at the API, and show what is right and what is not. Nothing is
-changed. Warnings are of what goes on working for now: certificates that end within 30
-days, network policies that nobody enforces. A note says what is outside of the tunnel.
+		Long: `Look at every machine and at the API, and show what is right and what is not: members of
+etcd and their leader, each master's own API server, who holds the leases of the
+controllers, certificates. Nothing is changed. Warnings are of what goes on working for
+now: certificates that end within 30 days, network policies that nobody enforces. A note
+says what is outside of the tunnel.
 
     provision status cluster.hcl
+    provision status cluster.hcl --watch
     provision status cluster.hcl --json | jq '.machines[] | select(.ready | not)'
 
-Exit status: 0 all is well, 1 something is not.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.status(cmd.Context(), args[0]) },
+With --watch it looks again every 2 s, or as often as --watch=10s says, until Ctrl-C: on a
+terminal in the same place, elsewhere in blocks, with --json one document a line.
+
+Exit status: 0 all is well, 1 something is not; with --watch, at the last look.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case !cmd.Flags().Changed("watch"):
+				return a.status(cmd.Context(), args[0])
+			case every < 100*time.Millisecond:
+				return misuse{fmt.Errorf("--watch=%s: it takes 100ms or more, as in --watch=5s", every)}
+			}
+			return a.watch(cmd.Context(), args[0], every)
+		},
 	})
 	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON")
+	cmd.Flags().DurationVar(&every, "watch", 0, "look again and again, every so often (2s), until Ctrl-C")
+	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	return cmd
 }
 
@@ -55,23 +91,51 @@ func (a *app) status(ctx context.Context, path string) error {
 		return err
 	}
 	defer s.close()
+	doc, err := s.status(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = a.printer().Document(doc)
+	} else {
+		err = doc.show(a.printer())
+	}
+	if err == nil && !doc.healthy() {
+		return status(exitFailed)
+	}
+	return err
+}
+
+// status looks at everything once. What comes with an error is what was seen.
+func (s *session) status(ctx context.Context) (clusterStatus, error) {
+	doc := clusterStatus{Cluster: s.cluster.Name, Addons: []string{}, Leases: []leaseStatus{}, Warnings: []string{}, Notes: []string{verify.Limit}}
 	found, err := s.look(ctx)
 	if err != nil {
-		return err
+		return doc, err
 	}
-	rows := s.rows(found)
-	more, err := s.more(ctx, found)
+	doc.API, doc.Problem = found.Cluster.Reachable, found.Cluster.Problem
+	doc.Addons = append(doc.Addons, slices.Sorted(maps.Keys(found.Cluster.Applied))...)
+	bounded, cancel := s.bounded(ctx)
+	defer cancel()
+	ready := s.ready(bounded, found)
+	doc.Machines = s.rows(found, ready)
+	more, err := s.more(bounded, found)
 	if err != nil {
-		return err
+		return doc, err
 	}
-	for i := range rows {
-		rows[i].Overlay = more.modes[rows[i].Name]
+	doc.Version = more.version
+	doc.Leases = append(doc.Leases, more.leases...)
+	for i := range doc.Machines {
+		doc.Machines[i].Overlay = more.modes[doc.Machines[i].Name]
 	}
-	warned := warnings(s.cluster, found, more, time.Now())
-	healthy := found.Cluster.Reachable
+	doc.Warnings = append(doc.Warnings, warnings(s.cluster, found, more, time.Now())...)
+	return doc, nil
+}
+
+// show prints it for people.
+func (c clusterStatus) show(p *view.Printer) error {
 	var cells [][]string
-	for _, row := range rows {
-		healthy = healthy && len(row.Problems) == 0
+	for _, row := range c.Machines {
 		state := "well"
 		if len(row.Problems) > 0 {
 			state = strings.Join(row.Problems, "; ")
@@ -80,28 +144,44 @@ func (a *app) status(ctx context.Context, path string) error {
 		if len(expires) > len(time.DateOnly) {
 			expires = expires[:len(time.DateOnly)]
 		}
-		cells = append(cells, []string{row.Name, row.Role, row.Address, row.Version, strings.Join(row.PodCIDRs, ","), row.Overlay, row.Etcd, expires, state})
+		cells = append(cells, []string{row.Name, row.Role, row.Address, row.Version, strings.Join(row.PodCIDRs, ","), row.Overlay, row.Etcd, row.API, expires, state})
 	}
-	if a.json {
-		err = a.printer().Document(map[string]any{"cluster": s.cluster.Name, "version": more.version, "api": found.Cluster.Reachable,
-			"addons": append([]string{}, slices.Sorted(maps.Keys(found.Cluster.Applied))...), "machines": rows, "warnings": append([]string{}, warned...), "notes": []string{verify.Limit}})
+	if err := p.Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "OVERLAY", "ETCD", "API", "CERTIFICATES UNTIL", "STATE"}, cells); err != nil {
+		return err
+	}
+	if !c.API {
+		p.Say("the cluster itself does not say how it is: ", errors.New(c.Problem))
 	} else {
-		err = a.printer().Table([]string{"MACHINE", "ROLE", "ADDRESS", "KUBELET", "POD SUBNET", "OVERLAY", "ETCD", "CERTIFICATES UNTIL", "STATE"}, cells)
-		if !found.Cluster.Reachable {
-			a.printer().Say("the cluster itself does not say how it is: ", errors.New(found.Cluster.Problem))
-		} else if err == nil {
-			_, err = fmt.Fprintf(a.stdout, "\ncluster %s: the API server answers; Kubernetes %s; addons: %s\n",
-				s.cluster.Name, view.Clean(more.version), view.Clean(strings.Join(slices.Sorted(maps.Keys(found.Cluster.Applied)), ", ")))
+		var leases [][]string
+		for _, l := range c.Leases {
+			state, renewed := "well", fmt.Sprintf("%.0f s ago", l.Renewed)
+			if l.Problem != "" {
+				state = l.Problem
+			}
+			if l.Holder == "" {
+				renewed = ""
+			}
+			leases = append(leases, []string{l.Name, l.Holder, renewed, state})
 		}
-		for _, warning := range warned {
-			a.printer().Say("warning: ", errors.New(warning))
+		if err := p.Paragraph(fmt.Sprintf("cluster %s: the API server answers; Kubernetes %s; addons: %s", c.Cluster, c.Version, strings.Join(c.Addons, ", "))); err != nil {
+			return err
 		}
-		a.printer().Say("note: ", errors.New(verify.Limit))
+		if len(leases) > 0 {
+			if err := p.Paragraph(""); err != nil {
+				return err
+			}
+			if err := p.Table([]string{"LEASE", "HOLDER", "RENEWED", "STATE"}, leases); err != nil {
+				return err
+			}
+		}
 	}
-	if err == nil && !healthy {
-		return status(exitFailed)
+	for _, warning := range c.Warnings {
+		p.Say("warning: ", errors.New(warning))
 	}
-	return err
+	for _, note := range c.Notes {
+		p.Say("note: ", errors.New(note))
+	}
+	return nil
 }
 
 // more asks the API for the rest, where it answers.
@@ -113,10 +193,14 @@ func (s *session) more(ctx context.Context, found plan.Facts) (extra, error) {
 	if err != nil {
 		return extra{}, err
 	}
-	return askMore(ctx, client)
+	more, err := askMore(ctx, client)
+	if err == nil {
+		more.leases, err = leases(ctx, client, found.Machines, time.Now())
+	}
+	return more, err
 }
 
-func (s *session) rows(found plan.Facts) []machineStatus {
+func (s *session) rows(found plan.Facts, ready map[string]string) []machineStatus {
 	var rows []machineStatus
 	for _, m := range s.cluster.Machines {
 		row := machineStatus{Name: m.Name, Role: string(m.Role), Address: m.Address.String()}
@@ -131,6 +215,12 @@ func (s *session) rows(found plan.Facts) []machineStatus {
 			var problem string
 			if row.Etcd, problem = etcdState(f); problem != "" {
 				row.Problems = append(row.Problems, problem)
+			}
+			if answer := ready[m.Name]; answer == "ready" {
+				row.API = answer
+			} else if answer != "" {
+				row.API = "not ready"
+				row.Problems = append(row.Problems, "its API server: "+answer)
 			}
 			switch {
 			case plan.Untouched(f):

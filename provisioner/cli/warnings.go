@@ -22,6 +22,7 @@ type extra struct {
 	version  string            // the API server's: "1.36.3"
 	modes    map[string]string // how the overlay encrypts, by node
 	policies []string          // namespace/name of network policies, a few of them
+	leases   []leaseStatus
 }
 
 // maxPolicies bounds how many network policies are named.
