@@ -28,8 +28,23 @@ func (s site) BundleSize(have map[string]bool) int64 { return s.bundle.Size(have
 
 func (s site) BundleFile(name string) ([]byte, error) { return s.bundle.File(name) }
 
-// API returns a client of a master's API server that says it is ready.
-func (s site) API(ctx context.Context) (components.API, error) { return s.api(ctx) }
+// API returns a client of a master's API server that says it is ready, and where
+// none does, of the first that may become so: an action may be the one that waits.
+func (s site) API(ctx context.Context) (components.API, error) {
+	ready, err := s.api(ctx)
+	if err == nil {
+		return ready, nil
+	}
+	for _, m := range s.cluster.Masters() {
+		if s.clients[m.Name] == nil {
+			continue
+		}
+		if client, err := s.APIOf(ctx, m.Name); err == nil {
+			return client, nil
+		}
+	}
+	return nil, err
+}
 
 // APIOf returns a client of one master's API server. It does not ask whether the
 // server answers: an action may be the one that waits for it.
