@@ -156,6 +156,34 @@ func (m *Machine) members(args []string) (out []byte, code int, why string) {
 	return nil, 0, ""
 }
 
+// recover is "node etcd-recover".
+func (m *Machine) recover(args []string) (out []byte, code int, why string) {
+	data, has := m.files[etcdData]
+	m.etcd.mu.Lock()
+	defer m.etcd.mu.Unlock()
+	name, peer := m.identity()
+	if args[0] == "look" {
+		store := etcd.Store{Cluster: "c1", Member: string(data.content)}
+		for _, member := range m.etcd.members {
+			store.Members = append(store.Members, etcd.StoreMember{EtcdMember: member.EtcdMember})
+		}
+		out, _ = json.Marshal(store)
+		return out, 0, ""
+	}
+	if member := m.etcd.find(peer); member != nil && member.running {
+		return nil, 1, "etcd still runs"
+	}
+	if has {
+		m.files[components.State+"/etcd/"+args[1]+"/member/wal"] = data
+	}
+	delete(m.files, etcdData)
+	if args[0] == "begin" {
+		m.etcd.members = nil
+		m.files[etcdData] = file{mode: 0o600, content: []byte(m.etcd.add(peer, name, false).ID)}
+	}
+	return nil, 0, ""
+}
+
 // Wipe makes the machine a blank one, as a new one at the same address is.
 func (m *Machine) Wipe() {
 	m.mu.Lock()

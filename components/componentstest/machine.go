@@ -190,11 +190,18 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		}
 		return fmt.Appendf(nil, "%o\n", f.mode), nil
 	case "node":
-		if f, ok := m.files[argv[0]]; !ok || f.mode&0o100 == 0 || len(argv) < 3 || argv[1] != "etcd-members" {
+		if f, ok := m.files[argv[0]]; !ok || f.mode&0o100 == 0 || len(argv) < 3 {
 			return fails(127, argv[0]+": not found")
 		}
 		m.settle()
-		out, code, why = m.members(argv[2:])
+		switch argv[1] {
+		case "etcd-members":
+			out, code, why = m.members(argv[2:])
+		case "etcd-recover":
+			out, code, why = m.recover(argv[2:])
+		default:
+			return fails(64, "usage")
+		}
 	case "agent":
 		if f, ok := m.files[argv[0]]; !ok || f.mode&0o100 == 0 {
 			return fails(127, argv[0]+": not found")

@@ -68,6 +68,9 @@ func (m *Machine) systemctl(args []string) (code int, why string) {
 			m.start(name)
 		case "stop":
 			u.active = "inactive"
+			if name == etcd.Unit {
+				m.leave()
+			}
 		case "disable":
 			u.enabled = false
 			if now {

@@ -22,6 +22,9 @@ type View struct {
 	Cluster string                  // its id, as the member says that has a leader; "": none has
 	Members []components.EtcdMember // as that member says
 	Speaker string                  // that member's machine
+	// Recovered says that it began anew after a quorum was lost for good: another
+	// cluster that serves as well is the lost one, come back.
+	Recovered bool
 
 	c     components.Cluster
 	facts map[string]components.Facts
@@ -33,11 +36,18 @@ func Look(c components.Cluster, facts map[string]components.Facts) View {
 	for _, m := range c.Masters() {
 		f := facts[m.Name].Etcd
 		v.Begun = v.Begun || f.Data
-		if f.Leader != "" && v.Speaker == "" {
+		recovered := recovered(facts[m.Name])
+		if f.Leader != "" && (v.Speaker == "" || recovered && !v.Recovered) {
+			v.Recovered = recovered
 			v.Cluster, v.Members, v.Speaker = f.Cluster, f.Members, m.Name
 		}
 	}
 	return v
+}
+
+func recovered(f components.Facts) bool {
+	_, is := f.Files[RecoveredFile]
+	return is
 }
 
 // Member returns the member with a master's peer URL, and whether there is one.

@@ -39,6 +39,14 @@ var (
 	approver          = actions.Service("certificates")
 )
 
+// Interrupted are those of the units that use etcd.
+func Interrupted() []string { return []string{APIServer, controllerManager, scheduler} }
+
+// Started is the wait for a machine's own API server.
+func Started() components.Action {
+	return actions.WaitAPI{Of: "master", Own: true, Timeout: readyWithin}
+}
+
 // Actions put the control plane's files in place, start it, and wait until the
 // API server is ready where it was started.
 func Actions(c components.Cluster, m components.MachineSpec, f components.Facts) []components.Action {
@@ -53,7 +61,7 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	p.approver()
 	d.Start(false, APIServer, controllerManager, scheduler, approver)
 	if d.Starts(APIServer) {
-		d.Add(actions.WaitAPI{Of: "master", Own: true, Timeout: readyWithin})
+		d.Add(Started())
 	}
 	return d.Actions()
 }

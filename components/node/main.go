@@ -34,6 +34,7 @@ var components = map[string]func() *cobra.Command{
 	"controller-manager": controllermanager.NewControllerManagerCommand,
 	"etcd":               newEtcdCommand,
 	"etcd-members":       newMembersCommand,
+	"etcd-recover":       newRecoverCommand,
 	"kubelet":            func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 	"proxy":              proxy.NewProxyCommand,
 	"scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },

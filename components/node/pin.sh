@@ -28,7 +28,9 @@ file=kubernetes-$version.mod
 	for module in github.com/coreos/go-systemd/v22 github.com/spf13/cobra; do
 		echo "	$module $(pinned "$module" go.mod)"
 	done
-	echo "	go.etcd.io/etcd/server/v3 $(pinned go.etcd.io/etcd/client/v3 "$theirs")"
+	for module in etcdutl server; do
+		echo "	go.etcd.io/etcd/$module/v3 $(pinned go.etcd.io/etcd/client/v3 "$theirs")"
+	done
 	echo "	k8s.io/component-base v0.${version#*.}"
 	echo "	k8s.io/kubernetes v$version"
 	echo ")"

@@ -224,6 +224,32 @@ func (s *session) machine(name string) (*ssh.Client, error) {
 // named are passed over. A machine that does not answer is left out from then on:
 // see session.unreach. The error is ctx's.
 func (s *session) look(ctx context.Context, without ...string) (plan.Facts, error) {
+	var cluster components.ClusterFacts
+	var asked sync.WaitGroup
+	asked.Go(func() { cluster = s.lookAtCluster(ctx) })
+	found, lost := s.gather(ctx, without...)
+	asked.Wait()
+	found.Cluster = cluster
+	return found, s.leave(ctx, lost)
+}
+
+// lookAtMachines is look without the API, for whom it is no use to wait.
+func (s *session) lookAtMachines(ctx context.Context) (plan.Facts, error) {
+	found, lost := s.gather(ctx)
+	return found, s.leave(ctx, lost)
+}
+
+// leave leaves machines out from now on.
+func (s *session) leave(ctx context.Context, lost map[string]error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	maps.Copy(s.unreach, lost)
+	return nil
+}
+
+// gather asks the machines, and says which did not answer, and why.
+func (s *session) gather(ctx context.Context, without ...string) (plan.Facts, map[string]error) {
 	ask := plan.Questions(s.cluster)
 	found := plan.Facts{Machines: map[string]components.Facts{}}
 	lost := map[string]error{}
@@ -249,13 +275,8 @@ func (s *session) look(ctx context.Context, without ...string) (plan.Facts, erro
 			found.Machines[name] = f
 		})
 	}
-	all.Go(func() { found.Cluster = s.lookAtCluster(ctx) })
 	all.Wait()
-	if ctx.Err() != nil {
-		return found, context.Cause(ctx)
-	}
-	maps.Copy(s.unreach, lost)
-	return found, nil
+	return found, lost
 }
 
 // lookAgain looks in the middle of a run: without the machines that failed, of

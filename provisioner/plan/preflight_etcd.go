@@ -35,6 +35,8 @@ func checkMasters(c components.Cluster, found Facts) []Problem {
 		switch {
 		case view.Lost(m) && !view.Begun:
 			say(m, "has lost etcd's data, which were in %s/etcd, and no other master has any: put them back, or take the cluster away with `provision down` and begin a new one", components.State)
+		case f.Etcd.Cluster != "" && f.Etcd.Cluster != view.Cluster && view.Recovered:
+			say(m, "runs the etcd from before the recovery, and %s the one that began with it: power it off, or stop what it runs and delete %s/etcd on it, and run again", view.Speaker, components.State)
 		case f.Etcd.Cluster != "" && view.Cluster != "" && f.Etcd.Cluster != view.Cluster:
 			say(m, "runs an etcd of another cluster (%.20q, and %s's is %.20q): take what is there away with `provision down` and that cluster's own file", f.Etcd.Cluster, view.Speaker, view.Cluster)
 		case f.Etcd.Data && view.Speaker != "" && !known && f.Etcd.Cluster == "":
