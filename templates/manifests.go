@@ -17,6 +17,15 @@ type APIEndpoint struct {
 // APIEndpointYAML returns where the Service "kubernetes" leads.
 func APIEndpointYAML(v APIEndpoint) []byte { return render("api-endpoint.yaml", v) }
 
+// APIServers is api-servers.yaml.
+type APIServers struct {
+	Addresses []netip.Addr // of the masters, IPv4
+	Port      int
+}
+
+// APIServersYAML returns the list that balancers follow.
+func APIServersYAML(v APIServers) []byte { return render("api-servers.yaml", v) }
+
 // Inventory is inventory.yaml.
 type Inventory struct {
 	Cluster  string // its name

@@ -8,6 +8,7 @@ package addons
 
 import (
 	"encoding/json"
+	"net/netip"
 	"slices"
 
 	"provision/components"
@@ -29,6 +30,10 @@ func Access(c components.Cluster, on components.MachineSpec, facts components.Cl
 		newApply("api-endpoint", "the API's endpoint for pods", templates.APIEndpointYAML(templates.APIEndpoint{
 			Address: components.NodeAPI,
 			Port:    components.PortBalancer,
+		})),
+		newApply("api-servers", "the list of API servers for balancers", templates.APIServersYAML(templates.APIServers{
+			Addresses: masterAddresses(c),
+			Port:      components.PortAPI,
 		})),
 		newApply("coredns", "CoreDNS", templates.CoreDNSYAML(templates.CoreDNS{
 			Image:    c.Image("coredns"),
@@ -56,6 +61,14 @@ func runsDNS(m components.MachineSpec) bool {
 	return !slices.ContainsFunc(m.NodeTaints(), func(t components.Taint) bool {
 		return t.Effect != "PreferNoSchedule" && t.Key != "CriticalAddonsOnly" && t != components.ControlPlaneTaint
 	})
+}
+
+func masterAddresses(c components.Cluster) []netip.Addr {
+	var addresses []netip.Addr
+	for _, m := range c.Masters() {
+		addresses = append(addresses, m.Address)
+	}
+	return addresses
 }
 
 // Actions apply what can wait until the machines are settled.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"provision/components"
@@ -19,7 +20,7 @@ import (
 // Path is the file that the daemon reads unless told otherwise.
 const Path = components.Etc + "/balancer.json"
 
-// Config is the balancer's file. It is also the list of masters that survives
+// Config is the balancer's file. It is also a list of masters that survives
 // a restart: nothing else is asked before the first connection.
 type Config struct {
 	Listen      []netip.AddrPort `json:"listen"`
@@ -27,6 +28,7 @@ type Config struct {
 	Servers     []netip.AddrPort `json:"servers"`
 	CA          string           `json:"ca"` // PEM file that the servers' certificates verify against
 	Health      Health           `json:"health"`
+	Follow      Follow           `json:"follow,omitzero"` // the zero value: the cluster is not asked
 }
 
 // Health is how a server is looked at. Zero values have defaults.
@@ -54,6 +56,11 @@ func For(c components.Cluster) Config {
 		NodeAddress: components.NodeAPI,
 		CA:          components.PKI + "/cluster-ca.crt",
 		Health:      Health{Interval: Duration(DefaultInterval), Timeout: Duration(DefaultTimeout)},
+		Follow: Follow{
+			Certificate: components.PKI + "/agent.crt",
+			Key:         components.PKI + "/agent.key",
+			Kept:        components.State + "/balancer/servers.json",
+		},
 	}
 	for _, m := range c.Masters() {
 		config.Servers = append(config.Servers, netip.AddrPortFrom(m.Address, components.PortAPI))
@@ -88,18 +95,11 @@ func (c Config) check() error {
 	if len(c.Listen) == 0 || len(c.Listen) > maxServers {
 		return fmt.Errorf("listen: %d addresses", len(c.Listen))
 	}
-	if len(c.Servers) == 0 || len(c.Servers) > maxServers {
-		return fmt.Errorf("servers: %d addresses", len(c.Servers))
-	}
-	seen := map[netip.AddrPort]bool{}
-	for _, server := range c.Servers {
-		if !server.IsValid() || server.Port() == 0 || server.Addr().IsUnspecified() || seen[server] {
-			return fmt.Errorf("servers: %q is no address of a server, or named twice", server)
-		}
-		seen[server] = true
+	if err := checkServers(c.Servers); err != nil {
+		return err
 	}
 	for _, listen := range c.Listen {
-		if !listen.IsValid() || seen[listen] {
+		if !listen.IsValid() || slices.Contains(c.Servers, listen) {
 			return fmt.Errorf("listen: %q is no address, or a server's own", listen)
 		}
 	}
@@ -108,6 +108,11 @@ func (c Config) check() error {
 	}
 	if !filepath.IsAbs(c.CA) {
 		return fmt.Errorf("ca: %q is no absolute path", c.CA)
+	}
+	for _, name := range []string{c.Follow.Certificate, c.Follow.Key, c.Follow.Kept} {
+		if c.Follow != (Follow{}) && !filepath.IsAbs(name) {
+			return fmt.Errorf("follow: %q is no absolute path", name)
+		}
 	}
 	for _, d := range []Duration{c.Health.Interval, c.Health.Timeout} {
 		if time.Duration(d) < minimum || time.Duration(d) > maximum {

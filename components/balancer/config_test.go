@@ -37,6 +37,11 @@ func TestTheFileOfACluster(t *testing.T) {
   "health": {
     "interval": "300ms",
     "timeout": "500ms"
+  },
+  "follow": {
+    "certificate": "/etc/provision/pki/agent.crt",
+    "key": "/etc/provision/pki/agent.key",
+    "kept": "/var/lib/provision/balancer/servers.json"
   }
 }
 `

@@ -33,6 +33,7 @@ func TestMasters(t *testing.T) {
 	l.provision(0, "plan")
 	l.kept("one master became three")
 	l.voters("m1", "m2", "m3")
+	l.learnt("w1", 3)
 	l.write("three")
 
 	// The master that made everything dies, and its disk with it.
@@ -69,6 +70,16 @@ func TestMasters(t *testing.T) {
 	l.provision(0, "verify")
 
 	l.provision(0, "down", "--yes")
+}
+
+// learnt waits until a machine's balancer has so many masters from the cluster.
+func (l *lab) learnt(machine string, masters int) {
+	l.t.Helper()
+	eventually(l.t, machine+"'s balancer has learnt of the masters", func() (bool, string) {
+		out := l.call(20*time.Second, "bin/lab", "ssh", machine, "--dir", l.dir, "--", "cat", "/var/lib/provision/balancer/servers.json")
+		_, servers, _ := strings.Cut(out.stdout, `"servers":`)
+		return strings.Count(servers, ":6443") == masters, out.all()
+	})
 }
 
 // only leaves out of the lab's file every machine but these.

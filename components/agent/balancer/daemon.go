@@ -2,10 +2,10 @@
 //
 // It looks at every server several times a second, closes the connections of
 // one that died at once, and parks new connections for a moment while none is
-// ready. It carries bytes and knows nothing of Kubernetes; TLS stays between
-// client and server. What it listens on and which servers there are is in its
-// file, which it reads again when it changes; who writes the file is the
-// provisioner's affair.
+// ready. It carries bytes; TLS stays between client and server. What it listens
+// on and which servers there are is in its file, which it reads again when it
+// changes; who writes the file is the provisioner's affair. Of servers that came
+// since it learns from the cluster, and keeps what it learned.
 package balancer
 
 import (
@@ -38,15 +38,24 @@ type daemon struct {
 	listeners map[netip.AddrPort]*net.TCPListener
 	serving   sync.WaitGroup
 
+	ask         func(context.Context, balancer.Config) ([]netip.AddrPort, error)
+	followEvery time.Duration
+	heard       chan []netip.AddrPort // what the cluster said
+	unfollow    func()                // ends what asks it; may be nil
+
 	// As last applied.
 	text, authority []byte
 	config          balancer.Config
+	look            checker
+	kept            balancer.Kept    // what was learned; nothing: the file's servers it is
+	held            []netip.AddrPort // the pool's
 }
 
 func newDaemon(path string, log *slog.Logger) *daemon {
 	return &daemon{
 		path: path, log: log, proxy: newProxy(newPool(log)), address: putOnLoopback, every: time.Second,
 		listeners: map[netip.AddrPort]*net.TCPListener{},
+		ask:       ask, followEvery: followEvery, heard: make(chan []netip.AddrPort),
 	}
 }
 
@@ -63,12 +72,16 @@ func (d *daemon) run(ctx context.Context, ready func()) error {
 	defer ticker.Stop()
 	problem := ""
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
+		case servers := <-d.heard:
+			err = d.learn(servers)
 		case <-ticker.C:
+			err = d.reload(ctx)
 		}
-		err := d.reload(ctx)
+		d.settle(ctx, false)
 		if err == nil {
 			err = d.keepAddress(d.config)
 		}
@@ -108,12 +121,30 @@ func (d *daemon) reload(ctx context.Context) error {
 	if err := d.listen(ctx, config.Listen); err != nil {
 		return err
 	}
-	look := checker{time.Duration(config.Health.Interval), time.Duration(config.Health.Timeout), roots}
 	afresh := config.Health != d.config.Health || !bytes.Equal(authority, d.authority)
-	d.proxy.pool.set(config.Servers, afresh, func(s *server) func() { return d.watch(ctx, look, s) })
+	followed := d.unfollow != nil && config.Follow == d.config.Follow && config.CA == d.config.CA && slices.Equal(config.Listen, d.config.Listen)
+	d.kept = d.recall(config)
+	d.look = checker{time.Duration(config.Health.Interval), time.Duration(config.Health.Timeout), roots}
 	d.text, d.authority, d.config = text, authority, config
-	d.log.Info("balancing", "servers", config.Servers, "listen", config.Listen)
+	d.settle(ctx, afresh)
+	if !followed {
+		d.followAnew(ctx, config)
+	}
+	d.log.Info("listening", "on", config.Listen)
 	return nil
+}
+
+// followAnew asks the cluster as the configuration says by now.
+func (d *daemon) followAnew(ctx context.Context, config balancer.Config) {
+	if d.unfollow != nil {
+		d.unfollow()
+		d.unfollow = nil
+	}
+	if config.Follow.Kept == "" {
+		return
+	}
+	ctx, d.unfollow = context.WithCancel(ctx)
+	d.serving.Go(func() { d.follow(ctx, config) })
 }
 
 func (d *daemon) keepAddress(config balancer.Config) error {
@@ -165,6 +196,9 @@ func (d *daemon) listen(ctx context.Context, wanted []netip.AddrPort) error {
 func (d *daemon) close() {
 	for _, listener := range d.listeners {
 		listener.Close()
+	}
+	if d.unfollow != nil {
+		d.unfollow()
 	}
 	d.proxy.pool.set(nil, false, nil)
 	d.serving.Wait()

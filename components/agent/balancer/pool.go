@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -152,6 +153,13 @@ func (p *pool) release(s *server) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.active--
+}
+
+// serves says whether one of these servers is ready.
+func (p *pool) serves(addresses []netip.AddrPort) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.servers, func(s *server) bool { return s.ready && slices.Contains(addresses, s.address) })
 }
 
 // join notes a connection of a server, and leave forgets it. Where the server
