@@ -19,11 +19,17 @@ func APIEndpointYAML(v APIEndpoint) []byte { return render("api-endpoint.yaml", 
 
 // APIServers is api-servers.yaml.
 type APIServers struct {
-	Addresses []netip.Addr // of the masters, IPv4
-	Port      int
+	Lists []APIServerList
+	Port  int
 }
 
-// APIServersYAML returns the list that balancers follow.
+// APIServerList is the masters' addresses of one family.
+type APIServerList struct {
+	Name, Type string // "ipv4", "IPv4"
+	Addresses  []netip.Addr
+}
+
+// APIServersYAML returns the lists that balancers follow.
 func APIServersYAML(v APIServers) []byte { return render("api-servers.yaml", v) }
 
 // Inventory is inventory.yaml.

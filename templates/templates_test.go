@@ -32,7 +32,10 @@ var (
 // rendered is every template by its file's name, with values like those of a
 // small cluster.
 var rendered = map[string][]byte{
-	"api-servers.yaml":    APIServersYAML(APIServers{Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}, Port: 6443}),
+	"api-servers.yaml": APIServersYAML(APIServers{Port: 6443, Lists: []APIServerList{
+		{"ipv4", "IPv4", []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}},
+		{"ipv6", "IPv6", []netip.Addr{netip.MustParseAddr("2001:db8::1")}},
+	}}),
 	"api-endpoint.yaml":   APIEndpointYAML(APIEndpoint{Address: netip.MustParseAddr("192.0.0.11"), Port: 6444}),
 	"apiserver.service":   APIServerService(APIServer{Process: process, Address: address, Port: 6443, Services: services, Domain: "cluster.local", EvictSeconds: 4, Several: true}),
 	"audit.yaml":          AuditYAML(),

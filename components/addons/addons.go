@@ -8,7 +8,6 @@ package addons
 
 import (
 	"encoding/json"
-	"net/netip"
 	"slices"
 
 	"provision/components"
@@ -32,8 +31,8 @@ func Access(c components.Cluster, on components.MachineSpec, facts components.Cl
 			Port:    components.PortBalancer,
 		})),
 		newApply("api-servers", "the list of API servers for balancers", templates.APIServersYAML(templates.APIServers{
-			Addresses: masterAddresses(c),
-			Port:      components.PortAPI,
+			Lists: masterAddresses(c),
+			Port:  components.PortAPI,
 		})),
 		newApply("coredns", "CoreDNS", templates.CoreDNSYAML(templates.CoreDNS{
 			Image:    c.Image("coredns"),
@@ -63,12 +62,18 @@ func runsDNS(m components.MachineSpec) bool {
 	})
 }
 
-func masterAddresses(c components.Cluster) []netip.Addr {
-	var addresses []netip.Addr
+// masterAddresses are those at which API servers listen: an EndpointSlice holds
+// addresses of one family.
+func masterAddresses(c components.Cluster) []templates.APIServerList {
+	v4, v6 := templates.APIServerList{Name: "ipv4", Type: "IPv4"}, templates.APIServerList{Name: "ipv6", Type: "IPv6"}
 	for _, m := range c.Masters() {
-		addresses = append(addresses, m.Address)
+		if m.Address.Is4() {
+			v4.Addresses = append(v4.Addresses, m.Address)
+		} else {
+			v6.Addresses = append(v6.Addresses, m.Address)
+		}
 	}
-	return addresses
+	return slices.DeleteFunc([]templates.APIServerList{v4, v6}, func(list templates.APIServerList) bool { return len(list.Addresses) == 0 })
 }
 
 // Actions apply what can wait until the machines are settled.

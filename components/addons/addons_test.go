@@ -1,7 +1,9 @@
 package addons
 
 import (
+	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -175,5 +177,22 @@ func TestNodeReadsWell(t *testing.T) {
 	want := "set node m1: labels a=b, node-role.kubernetes.io/control-plane; taints node-role.kubernetes.io/control-plane:NoSchedule"
 	if got != want {
 		t.Error(got)
+	}
+}
+
+// The API takes no list that mixes families.
+func TestMastersOfEachFamilyHaveAListOfTheirOwn(t *testing.T) {
+	c := components.Cluster{Machines: []components.MachineSpec{
+		{Name: "m1", Role: components.Master, Address: netip.MustParseAddr("10.0.0.1")},
+		{Name: "w1", Role: components.Worker, Address: netip.MustParseAddr("10.0.0.9")},
+		{Name: "m2", Role: components.Master, Address: netip.MustParseAddr("2001:db8::2")},
+	}}
+	lists := masterAddresses(c)
+	if len(lists) != 2 || fmt.Sprint(lists[0].Addresses) != "[10.0.0.1]" || fmt.Sprint(lists[1].Addresses) != "[2001:db8::2]" || lists[1].Type != "IPv6" {
+		t.Errorf("%+v", lists)
+	}
+	c.Machines = c.Machines[2:]
+	if lists := masterAddresses(c); len(lists) != 1 || lists[0].Type != "IPv6" {
+		t.Errorf("%+v", lists)
 	}
 }
