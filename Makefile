@@ -12,7 +12,7 @@ VERSION = k8s.io/component-base/version
 STAMP = -X $(VERSION).gitVersion=$(KUBECTL) -X $(VERSION).gitMajor=1 -X $(VERSION).gitMinor=$(KUBECTL_MINOR) \
 	-X provision/provisioner/cli.Version=$(shell git describe --always --dirty 2>/dev/null || echo development)
 
-.PHONY: help build bundle prepare demo test test-kernel bench bench-overlay lint reproducible clean
+.PHONY: help build bundle prepare demo test test-kernel bench bench-overlay bench-drills lint reproducible clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -44,6 +44,9 @@ bench: prepare build bundle ## figures as JSON lines, the overlay's last
 
 bench-overlay: ## the overlay's figures alone, as JSON lines
 	testenv/bench-overlay.sh
+
+bench-drills: build bundle ## every drill, ten rounds, as JSON lines; an hour
+	testenv/bench-drills.sh
 
 lint: ## gofmt and go vet
 	@test -z "$$(gofmt -l .)" || { gofmt -l . | sed 's/$$/: not as gofmt writes it/'; exit 1; }

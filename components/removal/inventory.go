@@ -2,13 +2,23 @@ package removal
 
 import "provision/components"
 
+// What a drill (provisioner/verify) makes on a machine for its own time: the
+// timer that undoes it and what that starts, what does the harm, and the nftables
+// table (of family inet) by which the machine is cut off.
+const (
+	DrillUndo  = "provision-drill-undo"
+	DrillHarm  = "provision-drill"
+	DrillTable = "provision-drill"
+)
+
 // Inventory is everything that provision ever creates on a machine.
 func Inventory() List {
 	list := List{
+		Units: []string{DrillUndo + ".timer", DrillUndo + ".service", DrillHarm + ".service"},
 		Own: Things{
 			Cgroups:   []string{"provision.slice"},
 			Mounts:    []string{components.Run, components.State + "/containerd"},
-			Tables:    []Table{{Family: "inet", Name: "provision-overlay"}},
+			Tables:    []Table{{Family: "inet", Name: "provision-overlay"}, {Family: "inet", Name: DrillTable}},
 			Addresses: []Address{{Link: "lo", Prefix: components.NodeAPI.String() + "/32"}},
 			Files: []File{
 				{Path: "/etc/sysctl.d/99-zz-provision.conf"},

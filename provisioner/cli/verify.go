@@ -3,10 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -16,13 +13,6 @@ import (
 	"provision/provisioner/report"
 	"provision/provisioner/verify"
 )
-
-// drillFlags are what verify is told of drills.
-type drillFlags struct {
-	failover          string
-	powerOff, powerOn string
-	yes               bool
-}
 
 func (a *app) verifyCommand() *cobra.Command {
 	var drill drillFlags
@@ -41,12 +31,25 @@ a random text over TCP and UDP, every machine watches its own links for that tex
 pair's largest packet that arrives, which the machines measure all the time, is compared
 with what pods send; where it is smaller, the check says which MTU to set.
 
-With --failover worker a worker's power is cut instead, without goodbye, while a client
-keeps asking a Service whose pods run there too, and it is measured how long it takes
-until the machine is known to be dead, its endpoints are gone and replicas serve again
-elsewhere. The power comes back in the end, whatever happens. In the lab the machines'
-power is at hand; elsewhere say how it is switched:
+With --failover something is broken instead, on purpose, while clients ask a Service and
+write to the API all the time, from outside and from inside, and it is measured when the
+cluster has noticed, when others do the work, and how long nobody had an answer:
 
+    worker          a worker falls silent, as if its power were cut
+    two-workers     two of them at once
+    worker-process  kubelet and containerd of a worker are killed, its pods go on
+    master          the master whose etcd leads falls silent
+    etcd-leader     its etcd is killed
+    partition       it and a worker are cut off from all others, together
+    all             one after the other, without those that this cluster would not survive
+
+Each says first what will happen, and asks. Before anything is harmed a switch is armed on
+the machine itself, a timer of systemd that undoes it after --hold, even where provision or
+this computer dies meanwhile. A machine falls silent because all of its packets are dropped
+by an nftables table; with --power-off and --power-on its real power is switched, and
+nothing but provision gives it back:
+
+    provision verify cluster.hcl --failover all
     provision verify cluster.hcl --failover worker \
       --power-off 'virsh destroy {machine}' --power-on 'virsh start {machine}'
 
@@ -59,20 +62,23 @@ are written where something fails, too.
 Exit status: 0 everything works, 1 something does not.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.report(files, func(found *report.Report) error {
-				switch drill.failover {
-				case "":
+				if drill.failover == "" {
 					return a.verify(cmd.Context(), args[0], found)
-				case "worker":
-					return a.drill(cmd.Context(), args[0], drill, found)
 				}
-				return misuse{fmt.Errorf("--failover %s: the drill there is: worker", drill.failover)}
+				return a.drills(cmd.Context(), args[0], drill, func(cluster string, result verify.Drill) {
+					found.Cluster = cluster
+					if len(result.Timeline) > 0 {
+						found.Drills = append(found.Drills, result)
+					}
+				})
 			})
 		},
 	})
-	cmd.Flags().StringVar(&drill.failover, "failover", "", "cut the power of a `machine` of that kind (worker) and measure what follows")
+	cmd.Flags().StringVar(&drill.failover, "failover", "", "break something on purpose, and measure what follows: the `drill`'s name, or all")
 	cmd.Flags().StringVar(&drill.powerOff, "power-off", "", "command that cuts the power of {machine}")
 	cmd.Flags().StringVar(&drill.powerOn, "power-on", "", "command that gives it back")
-	cmd.Flags().BoolVar(&drill.yes, "yes", false, "do not ask before the power is cut")
+	cmd.Flags().BoolVar(&drill.yes, "yes", false, "do not ask before a drill")
+	cmd.Flags().DurationVar(&drill.hold, "hold", 0, "how long a machine stays cut off (default detect + evict + 15s, for masters 15s more)")
 	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON")
 	files.flags(cmd)
 	return cmd
@@ -107,79 +113,6 @@ func (a *app) verify(ctx context.Context, path string, found *report.Report) err
 		return status(exitFailed)
 	}
 	return nil
-}
-
-// drill cuts a worker's power and measures what follows.
-func (a *app) drill(ctx context.Context, path string, flags drillFlags, found *report.Report) error {
-	power, err := a.power(path, flags)
-	if err != nil {
-		return err
-	}
-	s, err := a.openWithout(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	found.Cluster = s.cluster.Name
-	client, err := s.api(ctx)
-	if err != nil {
-		return err
-	}
-	options, err := s.verifyOptions(ctx, client)
-	if err != nil {
-		return err
-	}
-	printer := a.printer()
-	result, err := verify.WorkerPower(ctx, client, verify.DrillOptions{
-		Options: options,
-		Power:   power,
-		Consent: func(p verify.DrillPlan) error {
-			printer.DrillPlan(p)
-			if flags.yes {
-				return nil
-			}
-			return a.agree(ctx, "Cut the power of "+p.Machine+"?")
-		},
-		Tell: printer.Moment,
-	})
-	if len(result.Timeline) > 0 {
-		found.Drills = append(found.Drills, result)
-	}
-	if len(result.Measures) > 0 {
-		err = errors.Join(err, printer.Drill(result)) // measured is measured, also where the clean-up failed
-	}
-	if err != nil {
-		return err
-	}
-	if !result.Passed {
-		return status(exitFailed)
-	}
-	return nil
-}
-
-// power is how machines are switched off: as the flags say, or by the lab that
-// the file belongs to.
-func (a *app) power(path string, flags drillFlags) (verify.Power, error) {
-	if flags.powerOff != "" || flags.powerOn != "" {
-		power, err := verify.ParseCommands(flags.powerOff, flags.powerOn)
-		if err != nil {
-			return nil, misuse{err}
-		}
-		return power, nil
-	}
-	dir := filepath.Dir(path)
-	if _, err := os.Stat(filepath.Join(dir, "lab.json")); err != nil {
-		return nil, misuse{errors.New("this is no lab: say with --power-off and --power-on how a machine's power is switched")}
-	}
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	lab := filepath.Join(filepath.Dir(program), "lab")
-	return verify.Commands{
-		OffArgv: []string{lab, "kill", "{machine}", "--dir", dir},
-		OnArgv:  []string{lab, "start", "{machine}", "--dir", dir},
-	}, nil
 }
 
 func (s *session) verifyOptions(ctx context.Context, client *kube.Client) (verify.Options, error) {

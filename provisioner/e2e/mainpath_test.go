@@ -156,9 +156,10 @@ func portForward(t *testing.T, l *lab) {
 	}
 }
 
-// failover cuts a worker's power and wants the replicas to serve again.
+// failover cuts a worker's real power and wants the replicas to serve again.
 func failover(t *testing.T, l *lab) {
-	out := l.provision(0, "verify", "--failover", "worker", "--yes")
+	out := l.provision(0, "verify", "--failover", "worker", "--yes",
+		"--power-off", "bin/lab kill {machine} --dir "+l.dir, "--power-on", "bin/lab start {machine} --dir "+l.dir)
 	t.Log(out.stdout)
 	eventually(t, "every node is ready again", func() (bool, string) {
 		nodes := l.kubectl("get", "nodes", "--no-headers")

@@ -23,33 +23,55 @@ const (
 	steadyPatience = 30 * time.Second
 	switchPatience = 2 * time.Minute // for a command that switches the power
 	rejoinPatience = 3 * time.Minute
+	// DefaultHold is how long a machine stays cut off, beyond detect and evict.
+	// Where the controller manager may go with etcd's leader it is that long once
+	// more: another has to wait for its lease, to start, and to count anew.
+	DefaultHold = 15 * time.Second
 )
 
 // DrillOptions say what to do.
 type DrillOptions struct {
 	Options
+	// Detect and Evict are the cluster's: goals follow from them.
+	Detect, Evict time.Duration
+	// Hold is how long the harm lasts at most: the machine's own switch undoes it
+	// then. 0: Detect, Evict and DefaultHold together, and as long again where etcd's
+	// leader is harmed.
+	Hold time.Duration
+	// Power switches machines, where that is not to be played by dropping their
+	// packets. There is no switch on a machine that is off.
 	Power Power
 	// Patience bounds the wait for the replicas to serve again; 0 is 7 minutes,
-	// which is more than upstream's defaults need.
+	// which is more than upstream's defaults need, and no more than Hold.
 	Patience time.Duration
-	// Consent is asked before the power goes; an error of its ends the drill,
-	// with nothing harmed.
+	// API returns a client of that master's API server and no other.
+	API func(ctx context.Context, master string) (Cluster, error)
+	// Inside returns a client that asks from a machine, at its own balancer, with
+	// the identity that lies on a master.
+	Inside func(ctx context.Context, machine, master string) (components.API, error)
+	// Consent is asked before anything is harmed; an error of its ends the drill.
 	Consent func(DrillPlan) error
 	Tell    func(Moment) // told the timeline as it grows; may be nil
 }
 
 // DrillPlan is what a drill is about to do.
 type DrillPlan struct {
-	Machine  string // whose power will be cut
-	Replicas int    // of a Deployment of the drill's own
-	There    int    // how many of them run on that machine
+	Kind     Kind
+	Machines []string // who will be harmed
+	Leader   bool     // the first of them leads etcd
+	Replicas int      // of a Deployment of the drill's own
+	There    int      // how many of them run on those machines
 	Others   []string
+	Observer string        // the master from where it is looked on
+	Hold     time.Duration // after which the machine undoes it itself; 0: its power is switched, and nobody does
 }
 
 // Drill is what a drill measured.
 type Drill struct {
 	Name     string    `json:"drill"`
-	Machine  string    `json:"machine"`
+	Kind     Kind      `json:"kind,omitempty"`
+	Machine  string    `json:"machine"`            // the first of Machines
+	Machines []string  `json:"machines,omitempty"` // who was harmed
 	Replicas int       `json:"replicas"`
 	Passed   bool      `json:"passed"`
 	Measures []Measure `json:"measures"`
@@ -64,28 +86,46 @@ type Drill struct {
 type Measure struct {
 	Name  string   `json:"name"`
 	Value *float64 `json:"value"`
-	Unit  string   `json:"unit"` // "s", or "requests"
+	Unit  string   `json:"unit"` // "s", or what is counted: "requests", "writes", "machines"
 	What  string   `json:"what"`
 	// Goal is what Value should not be above; nil: none is set.
 	Goal *float64 `json:"goal,omitempty"`
 }
 
-// WorkerPower cuts the power of a worker that serves, measures until other
-// machines serve in its place, and gives the power back, whatever happens in
-// between. Its figures count from just before the power is cut.
-func WorkerPower(ctx context.Context, cluster Cluster, options DrillOptions) (result Drill, err error) {
-	result = Drill{Name: "worker power"}
+// RunDrill harms machines, measures until the cluster has made up for it, and
+// undoes the harm, whatever happens in between: first of all it arms a switch on
+// each of them that does so without us. Figures count from just before the harm
+// is told to begin. A drill that the cluster would not survive, or a cluster
+// that is not well, is a RefusedError.
+func RunDrill(ctx context.Context, kind Kind, cluster Cluster, options DrillOptions) (result Drill, err error) {
+	result = Drill{Name: kind.name(), Kind: kind}
+	if options.Hold == 0 {
+		options.Hold = options.Detect + options.Evict + DefaultHold
+		if kind.leads() {
+			options.Hold += DefaultHold
+		}
+	}
+	if err := refuse(kind, options.Machines); err != nil {
+		return result, err
+	}
+	d := &drill{kind: kind, cluster: cluster, options: options, namespace: "provision-verify-" + strings.ToLower(rand.Text()[:8])}
+	leader, err := d.well(ctx)
+	if err != nil {
+		return result, err
+	}
 	if err := sweep(ctx, cluster); err != nil {
 		return result, err
 	}
-	d := &drill{cluster: cluster, options: options, namespace: "provision-verify-" + strings.ToLower(rand.Text()[:8])}
 	defer func() {
-		err = errors.Join(err, removeNamespace(ctx, cluster, d.namespace, cleanPatience))
+		err = errors.Join(err, removeNamespace(ctx, d.cluster, d.namespace, cleanPatience))
 	}()
-	if err := d.set(ctx); err != nil {
+	if err := d.set(ctx, leader); err != nil {
 		return result, err
 	}
-	result.Machine, result.Replicas = d.victim.Name, d.replicas
+	for _, m := range d.victims {
+		result.Machines = append(result.Machines, m.Name)
+	}
+	result.Machine, result.Replicas = result.Machines[0], d.replicas
 	if options.Consent != nil {
 		if err := options.Consent(d.plan()); err != nil {
 			return result, err
@@ -99,31 +139,32 @@ func WorkerPower(ctx context.Context, cluster Cluster, options DrillOptions) (re
 
 // drill is one under way.
 type drill struct {
-	cluster   Cluster
+	kind      Kind
+	cluster   Cluster // a client of a master that is not harmed
 	options   DrillOptions
 	namespace string
 	replicas  int
 	pods      []pod
-	victim    Machine
-	observer  Machine // from where the client asks
+	victims   []Machine
+	others    []Machine
+	observer  Machine // the master from where the client asks
+	inside    Machine // at whose balancer another client asks the API
 	target    string  // URL
+	ways      []*way  // to the API, from those who are not cut off
+	minority  *way    // of a partition; else nil
 }
 
-// set deploys the replicas and chooses the machine.
-func (d *drill) set(ctx context.Context) error {
-	workers := 0
-	for _, m := range d.options.Machines {
-		if m.Role == components.Worker {
-			workers++
-		}
+// set deploys the replicas, chooses the machines and the ways to the API.
+func (d *drill) set(ctx context.Context, leader Machine) error {
+	eligible := len(workers(d.options.Machines))
+	onMasters := d.kind == TwoWorkers && eligible < 3
+	if onMasters {
+		eligible = len(d.options.Machines)
 	}
-	if workers < 2 {
-		return errors.New("a worker's loss needs another worker to take over, and there is none")
-	}
-	d.replicas = min(workers, 5)
+	d.replicas = min(eligible, 5)
 	s := &stage{cluster: d.cluster}
 	if err := s.apply(ctx, drillTemplate, map[string]any{
-		"Namespace": d.namespace, "Owner": owner(), "Image": d.options.Image, "Replicas": d.replicas,
+		"Namespace": d.namespace, "Owner": owner(), "Image": d.options.Image, "Replicas": d.replicas, "Masters": onMasters,
 	}); err != nil {
 		return err
 	}
@@ -135,7 +176,46 @@ func (d *drill) set(ctx context.Context) error {
 		return err
 	}
 	d.target = urlOf(services["web"].address, 80, "/")
-	return d.choose()
+	if err := d.choose(leader); err != nil {
+		return err
+	}
+	return d.connect(ctx)
+}
+
+// connect prepares the clients of the API.
+func (d *drill) connect(ctx context.Context) error {
+	if d.options.API == nil {
+		return nil
+	}
+	outside, err := d.options.API(ctx, d.observer.Name)
+	if err != nil {
+		return err
+	}
+	d.cluster = outside
+	inside, err := d.options.Inside(ctx, d.inside.Name, d.observer.Name)
+	if err != nil {
+		return err
+	}
+	for _, w := range []struct {
+		name string
+		api  components.API
+	}{{"outside", outside}, {"inside", inside}} {
+		made, err := newWay(ctx, d.namespace, w.name, w.api)
+		if err != nil {
+			return err
+		}
+		d.ways = append(d.ways, made)
+	}
+	if d.kind == Partition {
+		own, err := d.options.API(ctx, d.victims[0].Name)
+		if err != nil {
+			return err
+		}
+		if d.minority, err = newWay(ctx, d.namespace, "minority", own); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *drill) waitReady(ctx context.Context) error {
@@ -165,137 +245,32 @@ func (d *drill) waitReady(ctx context.Context) error {
 	}
 }
 
-// choose takes the last worker with a replica but not all of them, or else with
-// any, and a machine to observe from: a master, where one can be reached.
-func (d *drill) choose() error {
-	there := map[string]int{}
-	for _, p := range d.pods {
-		there[p.node]++
-	}
-	for _, m := range d.options.Machines {
-		if m.Role != components.Worker || there[m.Name] == 0 {
-			continue
-		}
-		if d.victim.Name == "" || there[m.Name] < d.replicas || there[d.victim.Name] == d.replicas {
-			d.victim = m
-		}
-	}
-	if d.victim.Name == "" {
-		return errors.New("no replica runs on a worker")
-	}
-	for _, m := range d.options.Machines {
-		if m.Name == d.victim.Name || m.Dial == nil {
-			continue
-		}
-		if d.observer.Dial == nil || d.observer.Role != components.Master && m.Role == components.Master {
-			d.observer = m
-		}
-	}
-	if d.observer.Dial == nil {
-		return errors.New("no other machine can be reached to observe from")
-	}
-	return nil
-}
-
 func (d *drill) plan() DrillPlan {
-	p := DrillPlan{Machine: d.victim.Name, Replicas: d.replicas}
-	for _, m := range d.options.Machines {
-		if m.Name != d.victim.Name {
-			p.Others = append(p.Others, m.Name)
-		}
+	p := DrillPlan{Kind: d.kind, Leader: d.kind.leads(), Replicas: d.replicas, Observer: d.observer.Name}
+	if !d.byPower() {
+		p.Hold = d.options.Hold
+	}
+	for _, m := range d.victims {
+		p.Machines = append(p.Machines, m.Name)
+	}
+	for _, m := range d.others {
+		p.Others = append(p.Others, m.Name)
 	}
 	for _, pod := range d.pods {
-		if pod.node == d.victim.Name {
+		if d.isVictim(pod.node) {
 			p.There++
 		}
 	}
 	return p
 }
 
-// run cuts the power and measures.
-func (d *drill) run(ctx context.Context, result *Drill) (err error) {
-	client := ask(ctx, func(ctx context.Context) (string, error) {
-		got, err := fetchGreeting(ctx, d.observer, d.target, askTimeout)
-		return got.Pod, err
-	})
-	defer client.finish()
-	if err := until(ctx, steadyPatience, func() bool { return client.steady(time.Second) }); err != nil {
-		return fmt.Errorf("before anything was cut, requests to the Service from %s were not all answered: %w", d.observer.Name, err)
+// allWays are those to the API, the minority's too.
+func (d *drill) allWays() []*way {
+	if d.minority == nil {
+		return d.ways
 	}
-
-	t := &tracker{begin: time.Now(), machine: d.victim.Name, replicas: d.replicas, tell: func(m Moment) {
-		result.Timeline = append(result.Timeline, m)
-		if d.options.Tell != nil {
-			d.options.Tell(m)
-		}
-	}}
-	off := true
-	restore := func() error {
-		if !off {
-			return nil
-		}
-		off = false
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), switchPatience)
-		defer cancel()
-		t.on = t.moment(time.Now(), "the power of "+d.victim.Name+" is given back")
-		if err := d.options.Power.On(ctx, d.victim.Name); err != nil {
-			return fmt.Errorf("give %s its power back: %w", d.victim.Name, err)
-		}
-		return nil
-	}
-	defer func() { err = errors.Join(err, restore()) }()
-
-	t.tell(Moment{0, "the power of " + d.victim.Name + " is cut"})
-	cut, cancel := context.WithTimeout(ctx, switchPatience)
-	err = d.options.Power.Off(cut, d.victim.Name)
-	cancel()
-	if err != nil {
-		return err
-	}
-	patience := d.options.Patience
-	if patience == 0 {
-		patience = 7 * time.Minute
-	}
-	waited := d.watch(ctx, t, client, patience, func() bool { return t.serving != 0 && t.notReady != 0 })
-	seen := look(client.since(t.begin), t.begin, time.Now())
-	if err := errors.Join(context.Cause(ctx), restore()); err != nil {
-		return errors.Join(waited, err)
-	}
-	back := d.watch(ctx, t, client, rejoinPatience, func() bool { return t.rejoined != 0 })
-	over := time.Now()
-	result.Spans = append(t.machineSpans(over), spansOf("Service, asked from "+d.observer.Name, client.since(t.begin), t.begin, over)...)
-	result.Measures = t.measures(seen)
-	result.Passed = waited == nil && back == nil
-	return errors.Join(waited, back)
+	return append(d.ways[:len(d.ways):len(d.ways)], d.minority)
 }
 
-// watch samples until done says so.
-func (d *drill) watch(ctx context.Context, t *tracker, client *requests, patience time.Duration, done func() bool) error {
-	var last error
-	err := until(ctx, patience, func() bool {
-		s, err := take(ctx, d.cluster, d.namespace, d.victim.Name)
-		if last = err; err == nil {
-			t.see(s, client.since(t.begin))
-		}
-		return done()
-	})
-	if err != nil {
-		return errors.Join(fmt.Errorf("%s: %w; reached: %s", d.victim.Name, err, t.reached()), last)
-	}
-	return nil
-}
-
-// until calls done again and again until it says true.
-func until(ctx context.Context, patience time.Duration, done func() bool) error {
-	timeout := time.After(patience)
-	for !done() {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-timeout:
-			return fmt.Errorf("gave up after %v", patience)
-		case <-time.After(sampleEvery):
-		}
-	}
-	return nil
-}
+// byPower says that the machines' real power is switched.
+func (d *drill) byPower() bool { return d.options.Power != nil && d.kind.power() }

@@ -72,14 +72,14 @@ func TestWorkerPower(t *testing.T) {
 		w := newWorld("m1", "w1", "w2")
 		power := &plug{w: w}
 		var plan DrillPlan
-		drill, err := WorkerPower(t.Context(), w, DrillOptions{
+		drill, err := RunDrill(t.Context(), WorkerPower, w, DrillOptions{
 			Options: w.options(), Power: power,
 			Consent: func(p DrillPlan) error { plan = p; return nil },
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(DrillPlan{Machine: "w2", Replicas: 2, There: 1, Others: []string{"m1", "w1"}}, plan); diff != "" {
+		if diff := cmp.Diff(DrillPlan{Kind: WorkerPower, Machines: []string{"w2"}, Replicas: 2, There: 1, Others: []string{"m1", "w1"}, Observer: "m1"}, plan); diff != "" {
 			t.Error(diff)
 		}
 		if diff := cmp.Diff([]string{"off w2", "on w2"}, power.calls); diff != "" {
@@ -130,7 +130,7 @@ func TestADrillWithoutConsentHarmsNothing(t *testing.T) {
 		w := newWorld("m1", "w1", "w2")
 		power := &plug{w: w}
 		no := errors.New("not agreed")
-		_, err := WorkerPower(t.Context(), w, DrillOptions{Options: w.options(), Power: power, Consent: func(DrillPlan) error { return no }})
+		_, err := RunDrill(t.Context(), WorkerPower, w, DrillOptions{Options: w.options(), Power: power, Consent: func(DrillPlan) error { return no }})
 		if !errors.Is(err, no) || len(power.calls) != 0 {
 			t.Errorf("error %v, calls %v", err, power.calls)
 		}
@@ -153,7 +153,7 @@ func TestADrillGivesThePowerBack(t *testing.T) {
 				power := &plug{w: w, fails: test.fails}
 				ctx, cancel := context.WithTimeout(t.Context(), test.after)
 				defer cancel()
-				drill, err := WorkerPower(ctx, w, DrillOptions{Options: w.options(), Power: power})
+				drill, err := RunDrill(ctx, WorkerPower, w, DrillOptions{Options: w.options(), Power: power})
 				if err == nil || !strings.Contains(err.Error(), test.want) || drill.Passed {
 					t.Errorf("error %v", err)
 				}
@@ -173,7 +173,7 @@ func TestADrillThatNobodySurvives(t *testing.T) {
 		w.machines = append(w.machines[:1:1], "w1", "w2")
 		power := &plug{w: w}
 		stuck := DrillOptions{Options: w.options(), Power: power, Patience: 8 * time.Second}
-		drill, err := WorkerPower(t.Context(), w, stuck)
+		drill, err := RunDrill(t.Context(), WorkerPower, w, stuck)
 		if err == nil || !strings.Contains(err.Error(), "w2: gave up after 8s; reached: not ready, endpoints gone") || drill.Passed {
 			t.Errorf("error %v", err)
 		}
@@ -188,7 +188,7 @@ func TestADrillThatNobodySurvives(t *testing.T) {
 
 func TestADrillNeedsAnotherWorker(t *testing.T) {
 	w := newWorld("m1", "w1")
-	_, err := WorkerPower(t.Context(), w, DrillOptions{Options: w.options()})
+	_, err := RunDrill(t.Context(), WorkerPower, w, DrillOptions{Options: w.options()})
 	if err == nil || err.Error() != "a worker's loss needs another worker to take over, and there is none" {
 		t.Errorf("got %v", err)
 	}

@@ -1,6 +1,9 @@
 package verify
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Span is a stretch of a drill's time in which something was so: what a picture
 // of the drill is drawn from. Its times are in seconds after the drill began to
@@ -67,9 +70,9 @@ func spansOf(lane string, answers []answer, begin, end time.Time) []Span {
 	return spans
 }
 
-// machineSpans are the lane of the machine that lost its power.
-func (t *tracker) machineSpans(end time.Time) []Span {
-	lane, over := "machine "+t.machine, end.Sub(t.begin).Seconds()
+// machineSpans are the lane of a machine that fell silent.
+func (t *tracker) machineSpans(machine string, end time.Time) []Span {
+	lane, over := "machine "+machine, end.Sub(t.begin).Seconds()
 	if t.on == 0 {
 		return []Span{{Lane: lane, State: Dark, End: over}}
 	}
@@ -77,4 +80,39 @@ func (t *tracker) machineSpans(end time.Time) []Span {
 		over = t.rejoined.Seconds()
 	}
 	return []Span{{Lane: lane, State: Dark, End: t.on.Seconds()}, {Lane: lane, State: Coming, Begin: t.on.Seconds(), End: over}}
+}
+
+// spans are all lanes of a drill that ended now.
+func (t *tracker) spans(client *requests, end time.Time) []Span {
+	var all []Span
+	for _, m := range t.d.victims {
+		if t.life != nil {
+			back := t.processesBack
+			if back == 0 {
+				back = end.Sub(t.begin)
+			}
+			all = append(all, Span{Lane: "machine " + m.Name, State: Coming, End: back.Seconds(), What: strings.Join(t.life.units, ", ")})
+			continue
+		}
+		all = append(all, t.machineSpans(m.Name, end)...)
+	}
+	all = append(all, spansOf("Service, asked from "+t.d.observer.Name, client.since(t.begin), t.begin, end)...)
+	for _, w := range t.d.allWays() {
+		all = append(all, spansOf("API writes, "+w.name, w.writes.since(t.begin), t.begin, end)...)
+	}
+	for _, w := range t.d.ways {
+		all = append(all, spansOf("API reads, "+w.name, w.reads.since(t.begin), t.begin, end)...)
+	}
+	if t.heir != nil {
+		over := end.Sub(t.begin).Seconds()
+		led := over
+		if t.led != 0 {
+			led = t.led.Seconds()
+		}
+		all = append(all, Span{Lane: "etcd leader", State: Silent, End: led})
+		if name, _ := t.heir.found(); t.led != 0 {
+			all = append(all, Span{Lane: "etcd leader", State: Leads, Begin: led, End: over, What: name})
+		}
+	}
+	return all
 }

@@ -37,13 +37,13 @@ func TestSpansOf(t *testing.T) {
 }
 
 func TestMachineSpans(t *testing.T) {
-	tr := &tracker{begin: time.Unix(1e9, 0), machine: "w2"}
+	tr := &tracker{begin: time.Unix(1e9, 0)}
 	end := tr.begin.Add(20 * time.Second)
-	if diff := cmp.Diff([]Span{{Lane: "machine w2", State: Dark, End: 20}}, tr.machineSpans(end)); diff != "" {
+	if diff := cmp.Diff([]Span{{Lane: "machine w2", State: Dark, End: 20}}, tr.machineSpans("w2", end)); diff != "" {
 		t.Error(diff)
 	}
 	tr.on, tr.rejoined = 12*time.Second, 17*time.Second
-	if diff := cmp.Diff([]Span{{Lane: "machine w2", State: Dark, End: 12}, {Lane: "machine w2", State: Coming, Begin: 12, End: 17}}, tr.machineSpans(end)); diff != "" {
+	if diff := cmp.Diff([]Span{{Lane: "machine w2", State: Dark, End: 12}, {Lane: "machine w2", State: Coming, Begin: 12, End: 17}}, tr.machineSpans("w2", end)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -3,6 +3,8 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -10,38 +12,39 @@ import (
 
 // sample is what the API said of a drill at one moment.
 type sample struct {
-	at       time.Time
-	ready    bool            // the machine's Node is Ready
-	endpoint bool            // the Service still sends to a pod of the machine
-	serving  map[string]bool // names of the Ready pods on other machines
+	at        time.Time
+	ready     map[string]bool   // Nodes that are Ready, by machine
+	endpoints map[string]bool   // machines to whose pods the Service sends
+	serving   map[string]string // names of the Ready pods → their machines
 }
 
 // sampleEvery is the pause between two samples.
 const sampleEvery = 75 * time.Millisecond
 
 // take asks the API for a sample.
-func take(ctx context.Context, cluster Cluster, namespace, machine string) (sample, error) {
+func take(ctx context.Context, cluster Cluster, namespace string) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	s := sample{serving: map[string]bool{}}
+	s := sample{ready: map[string]bool{}, serving: map[string]string{}}
 	var group errgroup.Group
 	group.Go(func() error {
-		var object nodeObject
-		err := get(ctx, cluster, "/api/v1/nodes/"+machine, &object)
-		s.ready = object.node().ready
+		nodes, err := readNodes(ctx, cluster)
+		for name, n := range nodes {
+			s.ready[name] = n.ready
+		}
 		return err
 	})
 	group.Go(func() error {
 		pods, err := readPods(ctx, cluster, namespace)
 		for _, p := range pods {
-			if p.ready && p.node != machine {
-				s.serving[p.name] = true
+			if p.ready {
+				s.serving[p.name] = p.node
 			}
 		}
 		return err
 	})
 	group.Go(func() (err error) {
-		s.endpoint, err = endpointOn(ctx, cluster, namespace, machine)
+		s.endpoints, err = endpointsOn(ctx, cluster, namespace)
 		return err
 	})
 	err := group.Wait()
@@ -49,7 +52,7 @@ func take(ctx context.Context, cluster Cluster, namespace, machine string) (samp
 	return s, err
 }
 
-func endpointOn(ctx context.Context, cluster Cluster, namespace, machine string) (bool, error) {
+func endpointsOn(ctx context.Context, cluster Cluster, namespace string) (map[string]bool, error) {
 	var list struct {
 		Items []struct {
 			Endpoints []struct {
@@ -59,33 +62,48 @@ func endpointOn(ctx context.Context, cluster Cluster, namespace, machine string)
 		}
 	}
 	if err := get(ctx, cluster, "/apis/discovery.k8s.io/v1/namespaces/"+namespace+"/endpointslices", &list); err != nil {
-		return false, err
+		return nil, err
 	}
+	on := map[string]bool{}
 	for _, slice := range list.Items {
 		for _, e := range slice.Endpoints {
-			if e.NodeName == machine && (e.Conditions.Ready == nil || *e.Conditions.Ready) {
-				return true, nil
+			if e.Conditions.Ready == nil || *e.Conditions.Ready {
+				on[e.NodeName] = true
 			}
 		}
 	}
-	return false, nil
+	return on, nil
 }
 
 // Moment is one line of a drill's timeline.
 type Moment struct {
-	Seconds float64 `json:"seconds"` // after the power went
+	Seconds float64 `json:"seconds"` // after the harm began
 	What    string  `json:"what"`
 }
 
 // tracker makes a timeline of samples. A time that is still 0 has not come.
 type tracker struct {
-	begin    time.Time // when the power went
-	machine  string
-	replicas int
-	tell     func(Moment)
+	d     *drill
+	begin time.Time // when the harm began
+	tell  func(Moment)
+	heir  *succession // who leads etcd next; nil: nobody has to
+	life  *processes  // of what was killed; nil: nothing was
 
 	notReady, endpointsGone, replaced, serving time.Duration
-	on, rejoined                               time.Duration // the power came back; the Node is Ready again
+	led, processesBack                         time.Duration
+	on, rejoined                               time.Duration   // the harm ended; all is as before
+	wrongly                                    map[string]bool // machines not harmed that counted as lost
+}
+
+func newTracker(d *drill, tell func(Moment)) *tracker {
+	t := &tracker{d: d, tell: tell, wrongly: map[string]bool{}}
+	switch d.kind {
+	case WorkerProcess:
+		t.life = &processes{machine: d.victims[0], units: []string{"containerd", "kubelet"}}
+	case EtcdLeader:
+		t.life = &processes{machine: d.victims[0], units: []string{"etcd"}}
+	}
+	return t
 }
 
 func (t *tracker) moment(at time.Time, what string) time.Duration {
@@ -94,33 +112,97 @@ func (t *tracker) moment(at time.Time, what string) time.Duration {
 	return after
 }
 
-// see takes a sample and the answers since the power went.
+// see takes a sample and the answers since the harm began.
 func (t *tracker) see(s sample, answers []answer) {
-	if t.notReady == 0 && !s.ready {
-		t.notReady = t.moment(s.at, "Node "+t.machine+" is not Ready any more")
+	who, many := names(t.d.victims), ""
+	if len(t.d.victims) > 1 {
+		many = "s"
 	}
-	if t.endpointsGone == 0 && !s.endpoint {
-		t.endpointsGone = t.moment(s.at, "the Service sends nothing to "+t.machine+" any more")
+	are := map[bool]string{true: "are", false: "is"}[many != ""]
+	all := func(is func(machine string) bool) bool {
+		return !slices.ContainsFunc(t.d.victims, func(m Machine) bool { return !is(m.Name) })
 	}
-	if t.replaced == 0 && len(s.serving) >= t.replicas {
-		t.replaced = t.moment(s.at, fmt.Sprintf("%d replicas are Ready on other machines", len(s.serving)))
-	}
-	if t.serving == 0 && t.replaced != 0 && t.endpointsGone != 0 {
-		if at, all := allAnswered(s, answers); all {
-			t.serving = t.moment(later(at, t.begin.Add(t.replaced)), "every replica has answered through the Service")
+	for _, m := range t.d.others {
+		if !s.ready[m.Name] && !t.wrongly[m.Name] {
+			t.wrongly[m.Name] = true
+			t.moment(s.at, "Node "+m.Name+", which was not harmed, is not Ready any more")
 		}
 	}
-	if t.on != 0 && t.rejoined == 0 && s.ready {
-		t.rejoined = t.moment(s.at, "Node "+t.machine+" is Ready again")
+	if t.notReady == 0 && t.on == 0 && all(func(m string) bool { return !s.ready[m] }) {
+		t.notReady = t.moment(s.at, fmt.Sprintf("Node%s %s %s not Ready any more", many, who, are))
+	}
+	if t.d.kind.moves() {
+		t.seeMove(s, answers, all, who)
+	}
+	if t.heir != nil && t.led == 0 {
+		if name, at := t.heir.found(); name != "" {
+			t.led = t.moment(at, "etcd is led by "+name)
+		}
+	}
+	if t.on != 0 && t.rejoined == 0 && t.life == nil && all(func(m string) bool { return s.ready[m] }) {
+		t.rejoined = t.moment(s.at, fmt.Sprintf("Node%s %s %s Ready again", many, who, are))
 	}
 }
 
-// allAnswered returns when the last of the serving pods answered first.
-func allAnswered(s sample, answers []answer) (last time.Time, all bool) {
-	missing := len(s.serving)
+// seeMove looks at what became of the victims' work.
+func (t *tracker) seeMove(s sample, answers []answer, all func(func(string) bool) bool, who string) {
+	elsewhere := map[string]bool{}
+	for name, machine := range s.serving {
+		if !t.d.isVictim(machine) {
+			elsewhere[name] = true
+		}
+	}
+	if t.endpointsGone == 0 && all(func(m string) bool { return !s.endpoints[m] }) {
+		t.endpointsGone = t.moment(s.at, "the Service sends nothing to "+who+" any more")
+	}
+	if t.replaced == 0 && len(elsewhere) >= t.d.replicas {
+		t.replaced = t.moment(s.at, fmt.Sprintf("%d replicas are Ready on other machines", len(elsewhere)))
+	}
+	if t.serving == 0 && t.replaced != 0 && t.endpointsGone != 0 {
+		if at, answered := allAnswered(elsewhere, answers); answered {
+			t.serving = t.moment(later(at, t.begin.Add(t.replaced)), "every replica has answered through the Service")
+		}
+	}
+}
+
+// madeUp says that the cluster has made up for the harm.
+func (t *tracker) madeUp(ctx context.Context) bool {
+	steady := !slices.ContainsFunc(t.d.ways, func(w *way) bool { return !w.steady(time.Second) })
+	switch t.d.kind {
+	case WorkerProcess:
+		return t.alive(ctx) && steady
+	case EtcdLeader:
+		return t.led != 0 && t.alive(ctx) && steady
+	case MasterPower:
+		return t.led != 0 && t.notReady != 0 && steady
+	case Partition:
+		return t.led != 0 && t.notReady != 0 && t.serving != 0 && steady
+	}
+	return t.notReady != 0 && t.serving != 0
+}
+
+// alive looks whether what was killed is there again.
+func (t *tracker) alive(ctx context.Context) bool {
+	if t.processesBack == 0 && t.life.back(ctx, t.d.cluster) {
+		t.processesBack = t.moment(time.Now(), strings.Join(t.life.units, " and ")+" on "+t.life.machine.Name+" run and answer again")
+	}
+	return t.processesBack != 0
+}
+
+// returned says that all is as before.
+func (t *tracker) returned(ctx context.Context) bool {
+	if t.life != nil {
+		return t.alive(ctx)
+	}
+	return t.rejoined != 0
+}
+
+// allAnswered returns when the last of the pods answered first.
+func allAnswered(pods map[string]bool, answers []answer) (last time.Time, all bool) {
+	missing := len(pods)
 	seen := map[string]bool{}
 	for _, a := range answers {
-		if s.serving[a.pod] && !seen[a.pod] {
+		if pods[a.pod] && !seen[a.pod] {
 			seen[a.pod] = true
 			last = later(last, a.at)
 			missing--

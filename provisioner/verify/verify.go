@@ -3,8 +3,8 @@
 // something on purpose and measure what follows.
 //
 // It changes nothing but a namespace of its own, which it takes away again, and
-// (in a drill, with consent) one machine's power. It prints nothing: what it
-// found is data. Dialling from a machine and running in a pod are provisioner's
+// (in a drill, with consent) what the drill is about: see Kind. It prints nothing:
+// what it found is data. Dialling from a machine and running in a pod are provisioner's
 // ssh and kube.
 package verify
 
@@ -52,6 +52,12 @@ type Machine struct {
 	// Address6 is one of IPv6 that its Node has beside Address; else invalid.
 	Address6 netip.Addr
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	SSHPort  int // at which it is dialled
+	// Run runs a command as root.
+	Run func(ctx context.Context, argv []string, stdin io.Reader) ([]byte, error)
+	// Reconnect dials it anew: after a cut the old connection may stay mute for as
+	// long as the cut was.
+	Reconnect func(ctx context.Context) error
 	// ReadFile returns a file of the machine.
 	ReadFile func(ctx context.Context, name string) ([]byte, error)
 	// Sniff looks at the machine's links until hold ends, calls ready once nothing

@@ -47,6 +47,11 @@ type world struct {
 	egress    func(node, server string) error
 	lingering time.Duration // how long pods stay after they were told to go
 
+	leader  string                     // the master whose etcd leads; "": there is one master
+	objects map[string]map[string]bool // ConfigMaps by path, and their keys
+	forgets bool                       // acknowledged writes
+	ran     []string                   // what was run on machines, and by whose systemd
+
 	links   func(node string) (wire.Report, error) // what the look at a machine's links finds
 	tunnels func(node string) mesh.Seen            // what its overlay's agent says
 	sniffs  []wire.Request
@@ -67,6 +72,7 @@ type fakePod struct {
 func newWorld(machines ...string) *world {
 	return &world{
 		machines: machines, namespaces: map[string]*space{}, notReady: map[string]string{}, off: map[string]bool{}, lost: map[string]bool{},
+		objects:   map[string]map[string]bool{},
 		broken:    func(_, _, _ string) error { return nil },
 		files:     map[string]string{"/etc/resolv.conf": "nameserver 192.0.2.53\n"},
 		resolvers: map[string]int{"192.0.2.53": dns.RcodeSuccess},
@@ -134,8 +140,10 @@ func (w *world) Apply(_ context.Context, manifests []byte) error {
 				w.add(namespace, after(document, "metadata: {name: "), node)
 			}
 		case strings.Contains(document, "kind: Deployment"):
-			for _, node := range w.machines[1:] {
-				w.add(namespace, "web", node)
+			for _, node := range w.machines {
+				if !strings.HasPrefix(node, "m") {
+					w.add(namespace, "web", node)
+				}
 			}
 		}
 	}
@@ -186,6 +194,8 @@ func (w *world) Do(ctx context.Context, method, target, _ string, body []byte) (
 		return nil, fmt.Errorf("%s: %w", u.Path, fs.ErrNotExist)
 	}
 	switch {
+	case strings.Contains(u.Path, "/configmaps"):
+		return w.configMap(method, u.Path, body)
 	case method == http.MethodDelete && w.lingering > 0:
 		time.AfterFunc(w.lingering, func() {
 			w.mu.Lock()
@@ -340,6 +350,9 @@ func (w *world) readFile(node, file string) ([]byte, error) {
 func (w *world) dial(ctx context.Context, node, address string) (net.Conn, error) {
 	if server, is := strings.CutSuffix(address, ":53"); is {
 		return w.dialResolver(server)
+	}
+	if address == "127.0.0.1:2381" {
+		return w.dialEtcd(ctx, node)
 	}
 	got, err := w.answer(node, "10.0.0.99", address)
 	if errors.Is(err, errSilence) {

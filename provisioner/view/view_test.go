@@ -283,7 +283,7 @@ func TestDrill(t *testing.T) {
 	}
 	var out, errout bytes.Buffer
 	printer := New(&out, &errout, false)
-	printer.DrillPlan(verify.DrillPlan{Machine: "w2", Replicas: 2, There: 1, Others: []string{"m1", "w1"}})
+	printer.DrillPlan(verify.DrillPlan{Kind: verify.WorkerPower, Machines: []string{"w2"}, Hold: 25 * time.Second, Replicas: 2, There: 1, Others: []string{"m1", "w1"}})
 	for _, m := range drill.Timeline {
 		printer.Moment(m)
 	}
