@@ -16,12 +16,17 @@ import (
 	"provision/provisioner/verify"
 )
 
-// TestDrills runs each drill once on three masters and two workers, and kills
-// `provision` in the middle of one. Of figures it judges none.
+// TestDrills cuts a master's power on three masters and two workers, and kills
+// `provision` in the middle of a drill. PROVISION_DRILLS=all runs each drill once,
+// which takes four minutes more. Of figures it judges none.
 func TestDrills(t *testing.T) {
 	l := newLab(t, "--masters", "3", "--workers", "2")
 	l.provision(0, "up", "--yes")
-	for _, kind := range verify.Kinds {
+	kinds := []verify.Kind{verify.MasterPower}
+	if os.Getenv("PROVISION_DRILLS") == "all" {
+		kinds = verify.Kinds
+	}
+	for _, kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) { l.drill(t, kind, 0) })
 	}
 	t.Run("provision is killed", func(t *testing.T) { killedDrill(t, l) })
