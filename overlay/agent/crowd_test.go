@@ -5,16 +5,11 @@ package agent
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"net"
 	"net/http"
 	"os"
-	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,26 +20,9 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"provision/overlay"
+	"provision/overlay/nodes/nodestest"
 	"provision/overlay/ping"
 )
-
-// api is an API server that knows Nodes: it lists, watches and patches them, and
-// can be down.
-type api struct {
-	mu      sync.Mutex
-	down    bool
-	version int
-	nodes   map[string]map[string]any
-	history []string // the event of each version, from the first on
-	watches []chan string
-}
-
-func newAPI() *api { return &api{nodes: map[string]map[string]any{}} }
-
-func kubeconfig(url string) string {
-	return fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":"x","clusters":[{"name":"x","cluster":{"server":%q}}],
-"contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"users":[{"name":"x","user":{}}]}`, url)
-}
 
 // node is as large as a real one, most of which is its images.
 func node(i int, name, announcement string) map[string]any {
@@ -52,44 +30,13 @@ func node(i int, name, announcement string) map[string]any {
 	for n := range 50 {
 		images = append(images, map[string]any{"names": []string{fmt.Sprintf("registry.example/some/image-%d@sha256:%064d", n, n), fmt.Sprintf("registry.example/some/image-%d:v1.2.3", n)}, "sizeBytes": 123456789})
 	}
-	metadata := map[string]any{"name": name, "uid": "uid-" + name, "annotations": map[string]string{overlay.Annotation: announcement}}
-	return map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": map[string]any{"podCIDRs": []string{fmt.Sprintf("10.244.%d.0/24", i)}}, "status": map[string]any{"images": images}}
-}
-
-func (a *api) set(kind string, n map[string]any) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.tell(kind, n)
-}
-
-func (a *api) tell(kind string, n map[string]any) {
-	a.version++
-	metadata := n["metadata"].(map[string]any)
-	metadata["resourceVersion"] = fmt.Sprint(a.version)
-	if kind == "DELETED" {
-		delete(a.nodes, metadata["name"].(string))
-	} else {
-		a.nodes[metadata["name"].(string)] = n
-	}
-	event, _ := json.Marshal(map[string]any{"type": kind, "object": n})
-	a.history = append(a.history, string(event))
-	for _, w := range a.watches {
-		w <- string(event)
-	}
-}
-
-func (a *api) names() map[string]bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	set := map[string]bool{}
-	for name := range a.nodes {
-		set[name] = true
-	}
-	return set
+	large := nodestest.Node(name, fmt.Sprintf("10.244.%d.0/24", i), announcement)
+	large["status"] = map[string]any{"images": images}
+	return large
 }
 
 // heartbeats has each Node written every 5 minutes, as kubelets do.
-func (a *api) heartbeats(nodes int) (stop func()) {
+func heartbeats(a *nodestest.API, nodes int) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		ticker := time.NewTicker(5 * time.Minute / time.Duration(nodes))
@@ -100,28 +47,14 @@ func (a *api) heartbeats(nodes int) (stop func()) {
 				return
 			case <-ticker.C:
 			}
-			a.mu.Lock()
-			names := slices.Sorted(maps.Keys(a.nodes))
-			a.tell("MODIFIED", a.nodes[names[i%len(names)]])
-			a.mu.Unlock()
+			a.Touch(i)
 		}
 	}()
 	return func() { close(done) }
 }
 
-// cut ends all watches, as an API server that stops does.
-func (a *api) cut(down bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.down = down
-	for _, w := range a.watches {
-		close(w)
-	}
-	a.watches = nil
-}
-
-// serve answers in a namespace.
-func (a *api) serve(t testing.TB, namespace, address string) {
+// serveAPI answers in a namespace.
+func serveAPI(t testing.TB, a *nodestest.API, namespace, address string) {
 	t.Helper()
 	var listener net.Listener
 	inside(t, namespace, func() (err error) {
@@ -130,68 +63,7 @@ func (a *api) serve(t testing.TB, namespace, address string) {
 	})
 	server := &http.Server{Handler: a}
 	go server.Serve(listener)
-	t.Cleanup(func() { a.cut(true); server.Close() })
-}
-
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.mu.Lock()
-	if a.down {
-		a.mu.Unlock()
-		http.Error(w, "down", http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	switch {
-	case r.Method == http.MethodPatch:
-		defer a.mu.Unlock()
-		var patch struct {
-			Metadata struct{ Annotations map[string]string }
-		}
-		body, _ := io.ReadAll(r.Body)
-		n, found := a.nodes[r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]]
-		if err := json.Unmarshal(body, &patch); err != nil || !found {
-			http.Error(w, "no", http.StatusNotFound)
-			return
-		}
-		if metadata := n["metadata"].(map[string]any); !reflect.DeepEqual(metadata["annotations"], patch.Metadata.Annotations) {
-			metadata["annotations"] = patch.Metadata.Annotations
-			a.tell("MODIFIED", n)
-		}
-		json.NewEncoder(w).Encode(n)
-	case r.URL.Query().Get("sendInitialEvents") == "true":
-		a.mu.Unlock() // an old server: the client falls back to a list
-		w.WriteHeader(http.StatusUnprocessableEntity)
-		io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Invalid","code":422}`)
-	case r.URL.Query().Get("watch") != "":
-		since, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
-		missed := slices.Clone(a.history[min(since, len(a.history)):])
-		events := make(chan string, 1000)
-		a.watches = append(a.watches, events)
-		a.mu.Unlock()
-		for _, event := range missed {
-			io.WriteString(w, event+"\n")
-		}
-		w.(http.Flusher).Flush()
-		for {
-			select {
-			case event, ok := <-events:
-				if !ok {
-					return
-				}
-				io.WriteString(w, event+"\n")
-				w.(http.Flusher).Flush()
-			case <-r.Context().Done():
-				return
-			}
-		}
-	default:
-		items := []map[string]any{}
-		for _, n := range a.nodes {
-			items = append(items, n)
-		}
-		json.NewEncoder(w).Encode(map[string]any{"apiVersion": "v1", "kind": "NodeList", "metadata": map[string]string{"resourceVersion": fmt.Sprint(a.version)}, "items": items})
-		a.mu.Unlock()
-	}
+	t.Cleanup(func() { a.Cut(true); server.Close() })
 }
 
 // animate gives the simulated machines a WireGuard each, real but for its TUN:

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"provision/overlay"
+	"provision/overlay/nodes/nodestest"
 )
 
 // crowd is three real machines which follow an API with many Nodes, whose other
@@ -25,7 +26,7 @@ import (
 type crowd struct {
 	t        testing.TB
 	machines []*machine
-	api      *api
+	api      *nodestest.API
 	others   map[string]overlay.PrivateKey // simulated machines' keys, by name
 }
 
@@ -34,7 +35,7 @@ type crowd struct {
 func newCrowd(t testing.TB, nodes int, alive bool) (*crowd, time.Duration) {
 	t.Helper()
 	const address = "192.0.2.254"
-	c := &crowd{t: t, api: newAPI(), others: map[string]overlay.PrivateKey{}}
+	c := &crowd{t: t, api: nodestest.New(), others: map[string]overlay.PrivateKey{}}
 	c.machines = newLab(t, 3, func(m *machine) {
 		m.config.StaticNodes = ""
 		m.config.Kubeconfig = filepath.Join(m.dir, "kubeconfig")
@@ -46,15 +47,15 @@ func newCrowd(t testing.TB, nodes int, alive bool) (*crowd, time.Duration) {
 		}
 		t.Cleanup(func() { os.RemoveAll(run) })
 		m.config.RunDir = run
-		m.write("kubeconfig", []byte(kubeconfig("http://"+address)))
+		m.write("kubeconfig", []byte(nodestest.Kubeconfig("http://"+address)))
 		if m.address == "192.0.2.1" { // the first: the switch is there, and nobody has asked yet
 			ip(t, underlay, "addr add "+address+"/24 dev switch")
-			c.api.cut(true)
-			c.api.serve(t, underlay, address+":80")
+			c.api.Cut(true)
+			serveAPI(t, c.api, underlay, address+":80")
 		}
 	})
 	for i, m := range c.machines {
-		c.api.set("ADDED", node(i+1, m.name, ""))
+		c.api.Set("ADDED", node(i+1, m.name, ""))
 	}
 	for i := len(c.machines) + 1; i <= nodes; i++ {
 		c.add(i)
@@ -70,7 +71,7 @@ func newCrowd(t testing.TB, nodes int, alive bool) (*crowd, time.Duration) {
 		}
 	})
 	start := time.Now()
-	c.api.cut(false)
+	c.api.Cut(false)
 	for _, m := range c.machines {
 		eventually(t, m.name+" has every peer", time.Minute, func() bool { return len(m.keys()) == nodes-1 })
 	}
@@ -82,7 +83,7 @@ func (c *crowd) add(i int) string {
 	name := fmt.Sprintf("sim%d", i)
 	c.others[name] = overlay.NewPrivateKey()
 	said := overlay.Announcement{Version: 1, PublicKey: c.others[name].Public(), Endpoint: netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:51820", i)), Mode: overlay.Userspace}
-	c.api.set("ADDED", node(i, name, said.Text()))
+	c.api.Set("ADDED", node(i, name, said.Text()))
 	return name
 }
 
@@ -90,7 +91,7 @@ func (c *crowd) add(i int) string {
 // no fewer.
 func (c *crowd) right(m *machine) bool {
 	var want []overlay.Key
-	for name := range c.api.names() {
+	for _, name := range c.api.Names() {
 		if key, simulated := c.others[name]; simulated {
 			want = append(want, key.Public())
 			continue
@@ -149,7 +150,7 @@ func (c *crowd) changes(rounds, from int) (added, deleted []time.Duration) {
 		added = append(added, settled(start))
 		time.Sleep(300 * time.Millisecond)
 		start = time.Now()
-		c.api.set("DELETED", node(from+i, name, ""))
+		c.api.Set("DELETED", node(from+i, name, ""))
 		deleted = append(deleted, settled(start))
 		time.Sleep(300 * time.Millisecond)
 	}
@@ -221,7 +222,7 @@ func BenchmarkScale(b *testing.B) {
 			for b.Loop() {
 				time.Sleep(10 * time.Second) // the first pings and handshakes
 				rest := restTime(b)
-				stop := c.api.heartbeats(size.nodes)
+				stop := heartbeats(c.api, size.nodes)
 				before := m.use()
 				time.Sleep(rest)
 				after := m.use()
@@ -248,9 +249,9 @@ func TestScale(t *testing.T) {
 		eventually(t, m.name+" shows its peers", 10*time.Second, func() bool { return len(m.status().Peers) == 199 && m.status().Announced })
 	}
 	// Deleted while nobody can be told.
-	c.api.cut(true)
+	c.api.Cut(true)
 	for i := 101; i <= 200; i++ {
-		c.api.set("DELETED", node(i, fmt.Sprintf("sim%d", i), ""))
+		c.api.Set("DELETED", node(i, fmt.Sprintf("sim%d", i), ""))
 	}
 	time.Sleep(time.Second)
 	for _, m := range c.machines {
@@ -258,7 +259,7 @@ func TestScale(t *testing.T) {
 			t.Errorf("%s forgot peers while the API was away: %d are left", m.name, n)
 		}
 	}
-	c.api.cut(false)
+	c.api.Cut(false)
 	for _, m := range c.machines {
 		eventually(t, m.name+" has no peer that is gone", 15*time.Second, func() bool { return c.right(m) })
 	}

@@ -5,68 +5,30 @@ import (
 	"context"
 	"encoding/binary"
 	"syscall"
-	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"provision/overlay"
+	"provision/overlay/notices"
 )
 
 // Events tells, until the context ends, that something changed: urgent has what
 // may concern the overlay at once (its links, addresses, routes, forwarding), and
-// other the rest, a dozen for each pod that starts.
-//
-// They may miss a change (the kernel drops messages that nobody reads in time):
-// whoever needs certainty looks from time to time.
+// other the rest, a dozen for each pod that starts. They may miss a change, as
+// package notices says.
 func Events(ctx context.Context) (urgent, other <-chan struct{}) {
-	now, later := make(chan struct{}, 1), make(chan struct{}, 1)
-	go func() {
-		for ctx.Err() == nil {
-			follow(ctx, now, later)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-				tell(later) // what happened in between
-			}
-		}
-	}()
-	return now, later
-}
-
-// follow returns when the subscription ends, which an overrun does.
-func follow(ctx context.Context, urgent, other chan<- struct{}) {
-	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
+	const now, later, kinds = 0, 1, 2
+	groups := []uint{unix.RTNLGRP_LINK,
 		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_NETCONF,
-		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_NETCONF)
-	if err != nil {
-		return
-	}
-	defer context.AfterFunc(ctx, socket.Close)()
-	defer socket.Close()
-	for {
-		messages, from, err := socket.Receive()
-		if err != nil {
-			return
+		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_NETCONF}
+	told := notices.Follow(ctx, unix.NETLINK_ROUTE, groups, kinds, func(m syscall.NetlinkMessage) int {
+		if concerns(m) {
+			return now
 		}
-		if from.Pid != nl.PidKernel {
-			continue
-		}
-		for _, m := range messages {
-			if concerns(m) {
-				tell(urgent)
-			} else {
-				tell(other)
-			}
-		}
-	}
-}
-
-func tell(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default: // one is waiting to be taken already
-	}
+		return later
+	})
+	return told[now], told[later]
 }
 
 // concerns says that a message may be of what the overlay made, or stand in its

@@ -6,66 +6,27 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"provision/overlay/notices"
 )
 
 // Events tells, until the context ends, that nftables changed: ours, the
 // overlay's table; others, somebody's, but for that of Services, which changes
-// all day.
-//
-// They may miss a change: whoever needs certainty looks from time to time.
+// all day. They may miss a change, as package notices says.
 func Events(ctx context.Context) (ours, others <-chan struct{}) {
-	mine, theirs := make(chan struct{}, 1), make(chan struct{}, 1)
-	go func() {
-		for ctx.Err() == nil {
-			follow(ctx, mine, theirs)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-				tell(mine) // what happened in between
-				tell(theirs)
-			}
+	const mine, theirs, kinds = 0, 1, 2
+	told := notices.Follow(ctx, unix.NETLINK_NETFILTER, []uint{unix.NFNLGRP_NFTABLES}, kinds, func(m syscall.NetlinkMessage) int {
+		switch tableOf(m) {
+		case "", "kube-proxy":
+			return -1
+		case Table:
+			return mine
 		}
-	}()
-	return mine, theirs
-}
-
-// follow returns when the subscription ends, which an overrun does.
-func follow(ctx context.Context, ours, others chan<- struct{}) {
-	socket, err := nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
-	if err != nil {
-		return
-	}
-	defer context.AfterFunc(ctx, socket.Close)()
-	defer socket.Close()
-	for {
-		messages, from, err := socket.Receive()
-		if err != nil {
-			return
-		}
-		if from.Pid != nl.PidKernel {
-			continue
-		}
-		for _, m := range messages {
-			switch name := tableOf(m); name {
-			case "", "kube-proxy":
-			case Table:
-				tell(ours)
-			default:
-				tell(others)
-			}
-		}
-	}
-}
-
-func tell(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default: // one is waiting to be taken already
-	}
+		return theirs
+	})
+	return told[mine], told[theirs]
 }
 
 // about are the changes that may close or open a way. A set's elements come and

@@ -103,6 +103,7 @@ func sameChain(have, want *nftables.Chain) bool {
 		return have.Hooknum == nil
 	}
 	return have.Type == want.Type &&
+		have.Policy != nil && *have.Policy == *want.Policy &&
 		have.Hooknum != nil && *have.Hooknum == *want.Hooknum &&
 		have.Priority != nil && *have.Priority == *want.Priority
 }

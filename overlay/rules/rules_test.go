@@ -70,6 +70,7 @@ func TestTable(t *testing.T) {
 		"flush chain inet " + Table + " leak",
 		"insert rule inet " + Table + " leak accept",
 		"flush table inet " + Table,
+		"chain inet " + Table + " forward { policy drop; }",
 	} {
 		nft(t, change)
 		ensure(change, true)

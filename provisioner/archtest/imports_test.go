@@ -62,7 +62,7 @@ var bans = []struct {
 	},
 	{
 		who:    []string{"overlay"},
-		except: []string{"overlay/agent", "overlay/device", "overlay/host", "overlay/rules", "overlay/userspace"},
+		except: []string{"overlay/agent", "overlay/device", "overlay/host", "overlay/notices", "overlay/rules", "overlay/userspace"},
 		what:   []string{"github.com/vishvananda/netlink", "github.com/google/nftables", "golang.zx2c4.com/wireguard/wgctrl", "golang.zx2c4.com/wireguard/device"},
 		why:    "the mesh's model is plain data: what touches the kernel has packages of its own",
 	},
