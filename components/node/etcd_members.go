@@ -53,8 +53,6 @@ func newMembersCommand() *cobra.Command {
 		func(ctx context.Context, m members, args []string) error { return m.promote(ctx, args[0]) })
 	with("remove URL", "Remove the member with that peer URL, unless the rest would be no quorum", cobra.ExactArgs(1),
 		func(ctx context.Context, m members, args []string) error { return m.remove(ctx, args[0]) })
-	with("lead", "Make this member the leader", cobra.NoArgs,
-		func(ctx context.Context, m members, _ []string) error { return m.lead(ctx) })
 	return cmd
 }
 
@@ -233,36 +231,6 @@ func (m members) answers(ctx context.Context, other *etcdserverpb.Member) bool {
 	defer cancel()
 	status, err := client.Status(ctx, other.ClientURLs[0])
 	return err == nil && status.Leader != 0
-}
-
-// lead moves the leadership to this member.
-func (m members) lead(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*askTimeout)
-	defer cancel()
-	status, err := m.Status(ctx, m.endpoint)
-	if err != nil {
-		return err
-	}
-	if status.Leader == status.Header.MemberId {
-		return nil
-	}
-	list, err := m.list(ctx)
-	if err != nil {
-		return err
-	}
-	for _, member := range list.Members {
-		if member.ID != status.Leader || len(member.ClientURLs) == 0 {
-			continue
-		}
-		leader, err := clientTo(m.tls, member.ClientURLs[0])
-		if err != nil {
-			return err
-		}
-		defer leader.Close()
-		_, err = leader.MoveLeader(ctx, status.Header.MemberId)
-		return err
-	}
-	return errors.New("no leader to take over from")
 }
 
 // again repeats while the answer is one of those that pass.
