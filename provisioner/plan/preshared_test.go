@@ -11,6 +11,7 @@ import (
 	"provision/components"
 	"provision/components/addons"
 	"provision/components/componentstest"
+	"provision/components/pki"
 	"provision/overlay"
 )
 
@@ -103,6 +104,15 @@ func TestPresharedKeyOfSeveralMasters(t *testing.T) {
 	c := componentstest.Cluster("m1", "m2", "m3", "w1")
 	c.Overlay.PSK = true
 	s := site(c)
+	var places []string
+	for machine, action := range Make(c, look(s), time.Now()).all() {
+		if _, makes := action.(pki.MakePresharedKey); makes {
+			places = append(places, machine)
+		}
+	}
+	if !slices.Equal(places, []string{"m1"}) {
+		t.Errorf("it is born on %v", places)
+	}
 	carryOut(t, c, s)
 	born := key(t, s, "m1")
 	s.Machines["m1"].Remove(components.PresharedKey)
