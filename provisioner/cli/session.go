@@ -32,7 +32,7 @@ type session struct {
 	unreach map[string]error // why a machine does not answer
 
 	claim    claim // on the lock; made when first needed
-	answered bool  // the API, at an earlier look of a run
+	answered bool  // the API, at an earlier look of a run that goes by what it says
 	// patience bounds a look at one machine; 0: it has what it needs.
 	patience time.Duration
 
@@ -283,15 +283,11 @@ func (s *session) gather(ctx context.Context, without ...string) (plan.Facts, ma
 // which the run's own error says why, and only while every master answers but
 // those that were silent from the beginning.
 func (s *session) lookAgain(ctx context.Context, failed []string, silent map[string]bool) (plan.Facts, error) {
-	found, err := s.look(ctx, failed...)
-	// What a silent API has would be planned again.
-	for end := time.Now().Add(apiReturns); err == nil && s.answered && !found.Cluster.Reachable; {
-		if time.Now().After(end) {
-			return found, fmt.Errorf("the API server does not answer any more: %s", found.Cluster.Problem)
-		}
-		found, err = s.look(ctx, failed...)
+	look := func() (plan.Facts, error) { return s.look(ctx, failed...) }
+	found, err := look()
+	if err == nil && s.answered && !found.Cluster.Reachable {
+		found, err = untilReachable(ctx, look)
 	}
-	s.answered = s.answered || found.Cluster.Reachable
 	for _, m := range s.cluster.Masters() {
 		if lost := s.unreach[m.Name]; lost != nil && !silent[m.Name] {
 			err = errors.Join(err, fmt.Errorf("%s: %w", m.Name, lost))
@@ -315,8 +311,31 @@ func (s *session) lostMasters() error {
 // gone takes requests and keeps silent.
 const apiPatience = 20 * time.Second
 
-// apiReturns is how long a run waits for an API server that has answered before.
-const apiReturns = 2 * time.Minute
+// apiReturns is how long a run waits for an API server that has answered before,
+// and apiPause the time between two looks for it.
+const (
+	apiReturns = 2 * time.Minute
+	apiPause   = time.Second
+)
+
+// untilReachable looks until the API answers: what a silent one has would be
+// planned again.
+func untilReachable(ctx context.Context, look func() (plan.Facts, error)) (plan.Facts, error) {
+	for end := time.Now().Add(apiReturns); ; {
+		found, err := look()
+		switch {
+		case err != nil || found.Cluster.Reachable:
+			return found, err
+		case time.Now().After(end):
+			return found, fmt.Errorf("the API server does not answer any more: %s", found.Cluster.Problem)
+		}
+		select {
+		case <-ctx.Done():
+			return found, context.Cause(ctx)
+		case <-time.After(apiPause):
+		}
+	}
+}
 
 // lookAtCluster asks the API, where a master that we set up answers.
 func (s *session) lookAtCluster(ctx context.Context) components.ClusterFacts {

@@ -174,7 +174,10 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 		return err
 	}
 	observer, finish := printer.Progress(p)
-	env := s.env("up", observer, func(found plan.Facts) plan.Plan { return plan.Make(s.cluster, found, time.Now()) })
+	env := s.env("up", observer, func(found plan.Facts) plan.Plan {
+		s.answered = s.answered || found.Cluster.Reachable
+		return plan.Make(s.cluster, found, time.Now())
+	})
 	env.Try = trial{machine: env.Machine, cluster: s.cluster, found: found}.run
 	err = run.Apply(ctx, p, env)
 	finish(err)
