@@ -124,8 +124,10 @@ func (r *remover) lookOnceMore(ctx context.Context, things []removal.Things) {
 			r.residue(fmt.Sprintf("process %d", pids[0]), errors.New("it runs"))
 		}
 	}
-	if left, err := r.enabled(); err != nil || len(left) > 0 {
-		r.residue("units", errors.Join(err, fmt.Errorf("%d are still enabled", len(left))))
+	left, err := r.enabled()
+	r.residue("units", err)
+	if len(left) > 0 {
+		r.residue("units", fmt.Errorf("%d are still enabled", len(left)))
 	}
 }
 

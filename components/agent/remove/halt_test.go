@@ -74,6 +74,7 @@ func TestWhatIsLeftIsNoEvidence(t *testing.T) {
 		"mount /var/lib/kubelet/pods/1/volumes/x": func(w *world) {
 			w.busy[filepath.Join(w.root, "/var/lib/kubelet/pods/1/volumes/x")] = true
 		},
+		"units": func(w *world) { w.sticky = true },
 	} {
 		w := newWorld(t)
 		w.node()

@@ -33,6 +33,7 @@ type world struct {
 	overlay []string
 	tables  []removal.Table
 	address bool
+	sticky  bool // units stay enabled, whatever systemd is told
 	called  []string
 }
 
@@ -124,7 +125,9 @@ func (w *world) run(_ context.Context, argv ...string) ([]byte, error) {
 		}
 	case "disable":
 		for _, unit := range argv[3:] {
-			os.Remove(w.wants(unit))
+			if !w.sticky {
+				os.Remove(w.wants(unit))
+			}
 		}
 	case "enable":
 		for _, unit := range argv[3:] {
