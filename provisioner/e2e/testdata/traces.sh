@@ -4,6 +4,12 @@ LC_ALL=C; export LC_ALL
 PATH=/usr/sbin:/usr/bin:/sbin:/bin; export PATH
 list() { sed "s/^/$1 /" | sort -u; }
 
+# An address that the kernel still checks for a double has no route yet: wait, 10 s at most.
+for _ in $(seq 100); do
+  ip -o addr show tentative | grep -q . || break
+  sleep 0.1
+done
+
 find / /run -xdev \( \
   -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp -o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o \
   -path /run/systemd -o -path /run/log -o -path /run/user -o -path /run/sudo -o -path /run/docker -o -path /run/containerd -o \
