@@ -1,6 +1,7 @@
 package components
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -26,6 +27,9 @@ type Cluster struct {
 	Overlay Overlay
 	Detect  time.Duration // a dead machine is noticed after this; whole seconds
 	Evict   time.Duration // and its pods are replaced this much later; whole seconds
+	// Endpoint is "host:port", a name or an address at which people outside reach
+	// the API, and which is in the API servers' certificates; "": none.
+	Endpoint string
 	// Lifetime is how long the machines' certificates live; 0 is a year.
 	Lifetime time.Duration
 	// Machines in the order of the file. The first master is where secrets are born.
@@ -133,6 +137,30 @@ func (c Cluster) Masters() []MachineSpec {
 		}
 	}
 	return masters
+}
+
+// EndpointHost is the name or address of Endpoint, or "".
+func (c Cluster) EndpointHost() string {
+	host, _, err := net.SplitHostPort(c.Endpoint)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+// FloatingAddress is Endpoint where that is an address which is no machine's own,
+// so that any master may have it for a while (by VRRP, say); else invalid.
+func (c Cluster) FloatingAddress() netip.AddrPort {
+	endpoint, err := netip.ParseAddrPort(c.Endpoint)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	for _, m := range c.Machines {
+		if slices.Contains(m.Addresses(), endpoint.Addr()) {
+			return netip.AddrPort{}
+		}
+	}
+	return endpoint
 }
 
 // Image returns the reference of a bundled image by its archive's base name

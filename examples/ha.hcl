@@ -12,6 +12,10 @@ locals {
 }
 
 cluster "ha" {
+  api {
+    endpoint = "192.168.10.10" # no machine's own: keepalived, say, gives it to a master
+  }
+
   failover {
     detect = "6s" # a dead machine is noticed,
     evict  = "4s" # and this much later its pods are replaced

@@ -24,7 +24,8 @@ const Path = components.Etc + "/balancer.json"
 // a restart: nothing else is asked before the first connection.
 type Config struct {
 	Listen      []netip.AddrPort `json:"listen"`
-	NodeAddress netip.Addr       `json:"node_address"` // put on lo; the zero value (""): none
+	Floating    netip.AddrPort   `json:"floating,omitzero"` // listened at as well, where nobody else does
+	NodeAddress netip.Addr       `json:"node_address"`      // put on lo; the zero value (""): none
 	Servers     []netip.AddrPort `json:"servers"`
 	CA          string           `json:"ca"` // PEM file that the servers' certificates verify against
 	Health      Health           `json:"health"`
@@ -46,8 +47,9 @@ const (
 	maxServers      = 64
 )
 
-// For is the balancer's configuration on every machine of a cluster.
-func For(c components.Cluster) Config {
+// For is a machine's balancer's configuration. Masters also answer at the
+// cluster's floating address, which only one of them has at a time.
+func For(c components.Cluster, role components.Role) Config {
 	config := Config{
 		Listen: []netip.AddrPort{
 			netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), components.PortBalancer),
@@ -61,6 +63,9 @@ func For(c components.Cluster) Config {
 			Key:         components.PKI + "/agent.key",
 			Kept:        components.State + "/balancer/servers.json",
 		},
+	}
+	if role == components.Master {
+		config.Floating = c.FloatingAddress()
 	}
 	for _, m := range c.Masters() {
 		config.Servers = append(config.Servers, netip.AddrPortFrom(m.Address, components.PortAPI))
@@ -102,6 +107,9 @@ func (c Config) check() error {
 		if !listen.IsValid() || slices.Contains(c.Servers, listen) {
 			return fmt.Errorf("listen: %q is no address, or a server's own", listen)
 		}
+	}
+	if f := c.Floating; f != (netip.AddrPort{}) && (!f.IsValid() || f.Port() == 0 || f.Addr().IsUnspecified() || slices.Contains(c.Servers, f) || slices.Contains(c.Listen, f)) {
+		return fmt.Errorf("floating: %q is no address of its own", f)
 	}
 	if a := c.NodeAddress; a.IsValid() && (a.IsUnspecified() || a.IsMulticast()) {
 		return fmt.Errorf("node_address: %s cannot be a machine's", a)

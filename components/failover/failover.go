@@ -17,8 +17,9 @@ type Settings struct {
 	LeaseSeconds int
 	// Renewal is that quarter: how often kubelet says that it lives.
 	Renewal time.Duration
-	// StatusFrequency is how often kubelet computes its status. After a cut it
-	// is the longest wait until a Node is Ready again.
+	// StatusFrequency is how often kubelet computes its status, and how long it
+	// waits for the answer to a renewal (upstream takes the shorter of this and
+	// the Lease). After a cut it is the longest wait until a Node is Ready again.
 	StatusFrequency time.Duration
 	// MonitorPeriod is how often the controller manager looks at the Leases.
 	MonitorPeriod time.Duration
@@ -49,6 +50,9 @@ const (
 //	monitor period   detect/6            = 1 s
 //	grace            detect - period     = 5 s    noticed within grace + period of the last renewal seen
 //	lease            4 * renewal         = 4 s    renewal every second: detect/6
+//	status, time-out detect/4            = 1.5 s  of a renewal: one that went to etcd's dead leader by a master
+//	                                     that lives has no answer before upstream's 7 s. Renewal (1 s) + a dead
+//	                                     server noticed by the balancer (1.6 s) + one such time-out is less than the grace
 //	HTTP/2           detect/3 + detect/6 = 2 + 1 s, which must be less than the grace: a kubelet whose
 //	                                     connection went to a dead master needs a new one in time
 //	leader lease     detect              = 6 s    deadline 2/3 of it, retry 1/6
@@ -69,7 +73,7 @@ func From(detect, evict time.Duration) Settings {
 	return Settings{
 		LeaseSeconds:    lease,
 		Renewal:         time.Duration(lease) * time.Second / 4,
-		StatusFrequency: seconds(detect, 1, 10),
+		StatusFrequency: min(detect/4, 10*time.Second),
 		MonitorPeriod:   seconds(detect/6, 1, 5),
 		MonitorGrace:    detect - seconds(detect/6, 1, 5),
 		EvictSeconds:    int(evict / time.Second),

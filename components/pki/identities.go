@@ -50,9 +50,13 @@ func client(name, authority, commonName string, organizations ...string) Leaf {
 
 // apiNames is every name by which someone calls this machine's API server.
 func apiNames(c components.Cluster, m components.MachineSpec) []string {
-	return sorted(m.Name, "localhost",
-		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc."+c.Network.Domain,
-		m.Address.String(), c.Network.ServiceAddress(1).String(), "127.0.0.1", components.NodeAPI.String())
+	names := []string{m.Name, "localhost",
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + c.Network.Domain,
+		m.Address.String(), c.Network.ServiceAddress(1).String(), "127.0.0.1", components.NodeAPI.String()}
+	if host := c.EndpointHost(); host != "" {
+		names = append(names, host)
+	}
+	return sorted(names...)
 }
 
 func sorted(names ...string) []string {

@@ -21,7 +21,7 @@ import (
 func Network(c components.Cluster, m components.MachineSpec, f components.Facts) []components.Action {
 	n := node{Draft: actions.NewDraft("network", f), c: c, m: m, f: f, settings: failover.From(c.Detect, c.Evict)}
 	units := []string{balancer, overlay}
-	n.File(balancerFile, 0o644, document(apibalancer.For(c)))
+	n.File(balancerFile, 0o644, document(apibalancer.For(c, m.Role)))
 	// It reads its file again by itself: a restart would cut every connection to the API.
 	n.Unit(balancer, func(sum string) []byte {
 		return templates.BalancerService(templates.Balancer{Process: n.process(c.Agent(), sum)})
@@ -125,7 +125,9 @@ func breaksOffloads(kernel string) bool {
 }
 
 // Listen is where a machine's balancer answers, for preflight.
-func Listen(c components.Cluster) []netip.AddrPort { return apibalancer.For(c).Listen }
+func Listen(c components.Cluster) []netip.AddrPort {
+	return apibalancer.For(c, components.Worker).Listen
+}
 
 func document(value any) []byte {
 	text, err := json.MarshalIndent(value, "", "  ")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -125,10 +126,14 @@ func (a *app) drill(ctx context.Context, path string, kind verify.Kind, flags dr
 		Evict:   s.cluster.Evict,
 		Hold:    flags.hold,
 		API: func(ctx context.Context, master string) (verify.Cluster, error) {
-			return field.api(ctx, master, "", 0)
+			return field.api(ctx, master, "", netip.AddrPort{})
 		},
-		Inside: func(ctx context.Context, machine, master string) (components.API, error) {
-			return field.api(ctx, master, machine, components.PortBalancer)
+		Inside: func(ctx context.Context, machine, master string, asPods bool) (components.API, error) {
+			at := netip.AddrPortFrom(loopback, components.PortBalancer)
+			if asPods {
+				at = netip.AddrPortFrom(s.cluster.Network.ServiceAddress(1), portService)
+			}
+			return field.api(ctx, master, machine, at)
 		},
 		Consent: func(p verify.DrillPlan) error {
 			printer.DrillPlan(p)
@@ -145,6 +150,9 @@ func (a *app) drill(ctx context.Context, path string, kind verify.Kind, flags dr
 	}
 	return result, err
 }
+
+// portService is that of the Service "kubernetes".
+const portService = 443
 
 // field is where a drill plays: connections that are made anew where a drill
 // has cut them, and clients of the API over them.
@@ -198,8 +206,8 @@ func (f *field) lock(ctx context.Context, reason string) (*run.Lock, error) {
 }
 
 // api returns a client with the identity that lies on a master: of that master's
-// API server, or of whatever listens at that port of a machine's loopback.
-func (f *field) api(ctx context.Context, master, machine string, port uint16) (*kube.Client, error) {
+// API server, or of whatever a machine reaches at that address.
+func (f *field) api(ctx context.Context, master, machine string, at netip.AddrPort) (*kube.Client, error) {
 	own, ok := f.lines[master]
 	if !ok {
 		return nil, fmt.Errorf("%s: no connection to it", master)
@@ -210,7 +218,7 @@ func (f *field) api(ctx context.Context, master, machine string, port uint16) (*
 		if !ok {
 			return nil, fmt.Errorf("%s: no connection to it", machine)
 		}
-		endpoint = kube.Endpoint{Master: through{own, via}, Address: loopback, Port: port}
+		endpoint = kube.Endpoint{Master: through{own, via}, Address: at.Addr(), Port: at.Port()}
 	}
 	client, err := kube.New(ctx, endpoint)
 	if err == nil {

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) kubeconfigCommand() *cobra.Command {
-	var merge bool
+	var merge, direct bool
 	cmd := a.withFile(&cobra.Command{
 		Use:   "kubeconfig FILE",
 		Short: "Print a kubeconfig with full rights, or merge it into yours",
@@ -22,9 +22,10 @@ you keep the key that opens the machines.
     provision kubeconfig cluster.hcl > admin.kubeconfig
     provision kubeconfig cluster.hcl --merge      into $KUBECONFIG or ~/.kube/config
 
-A kubeconfig names one server: it is the first master of the file whose API server is ready
-now. It must be reachable from here at that master's address; where it is not, and where
-masters come and go, 'provision kubectl' goes through SSH to any that answers.`,
+A kubeconfig names one server: the file's api.endpoint or, where it has none or with
+--direct, the first master of the file whose API server is ready now. It must be reachable
+from here; where it is not, and where masters come and go, 'provision kubectl' goes through
+SSH to any that answers.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if merge && os.Getenv("KUBECONFIG") == "" {
 				if _, err := os.UserHomeDir(); err != nil {
@@ -36,7 +37,11 @@ masters come and go, 'provision kubectl' goes through SSH to any that answers.`,
 				return err
 			}
 			defer s.close()
-			text, err := client.Kubeconfig(s.cluster.Name, "")
+			server, whose := "", "with the API server of "+client.Master()
+			if endpoint := s.file.Cluster.API.Endpoint; endpoint != "" && !direct {
+				server, whose = "https://"+endpoint, "with the API at "+endpoint
+			}
+			text, err := client.Kubeconfig(s.cluster.Name, server)
 			if err != nil {
 				return err
 			}
@@ -48,11 +53,12 @@ masters come and go, 'provision kubectl' goes through SSH to any that answers.`,
 			if err := kube.MergeKubeconfig(cmd.Context(), into, text); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stderr, "merged into %s as context %q, with the API server of %s\n", into, s.cluster.Name, client.Master())
+			fmt.Fprintf(a.stderr, "merged into %s as context %q, %s\n", into, s.cluster.Name, whose)
 			return nil
 		},
 	})
 	cmd.Flags().BoolVar(&merge, "merge", false, "merge into $KUBECONFIG or ~/.kube/config instead of printing")
+	cmd.Flags().BoolVar(&direct, "direct", false, "name a master's own API server, though the file has an api.endpoint")
 	return cmd
 }
 

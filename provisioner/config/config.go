@@ -26,6 +26,7 @@ type Cluster struct {
 	Version  string // of Kubernetes without a leading v; "" means the newest bundle there is
 	Network  Network
 	Overlay  Overlay
+	API      API
 	Failover Failover
 	Verify   Verify
 }
@@ -52,6 +53,13 @@ type Overlay struct {
 	Keepalive time.Duration // between packets that keep NATs open; whole seconds; 0: none
 	Offloads  *bool         // of the userspace device; nil: except on kernels that get them wrong
 	PSK       bool          // a secret of the whole cluster goes into every handshake
+}
+
+// API is how people and programs outside reach the API servers.
+type API struct {
+	// Endpoint is "host:port": a name, or an address that any master may have for a
+	// while, or a load balancer's; "": each master's own address.
+	Endpoint string
 }
 
 // Failover says how soon a dead machine's pods are replaced.

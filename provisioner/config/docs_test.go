@@ -19,6 +19,7 @@ var documented = map[string]any{
 	"## cluster":                  clusterSchema{},
 	"### cluster.network":         networkSchema{},
 	"### cluster.overlay":         overlaySchema{},
+	"### cluster.api":             apiSchema{},
 	"### cluster.failover":        failoverSchema{},
 	"### cluster.verify":          verifySchema{},
 	"### cluster.ssh":             sshSchema{},

@@ -48,7 +48,7 @@ func (l *loader) checkEndpoints(file *File, origins []origin) {
 		if !endpoint.IsValid() {
 			continue
 		}
-		if said && (n.Pods.Contains(endpoint.Addr()) || n.Services.Contains(endpoint.Addr())) {
+		if said && n.holds(endpoint.Addr()) {
 			l.report(&subject, "Endpoint inside the cluster", "%s lies in a range of pods or Services: an endpoint is an address of the network around them.", endpoint.Addr())
 		}
 		first, twice := at[endpoint]

@@ -32,6 +32,7 @@ type clusterSchema struct {
 	Version   *hcl.Attribute  `hcl:"version,optional"`
 	Network   *networkSchema  `hcl:"network,block"`
 	Overlay   *overlaySchema  `hcl:"overlay,block"`
+	API       *apiSchema      `hcl:"api,block"`
 	Failover  *failoverSchema `hcl:"failover,block"`
 	SSH       *sshSchema      `hcl:"ssh,block"`
 	Verify    *verifySchema   `hcl:"verify,block"`
@@ -52,6 +53,10 @@ type overlaySchema struct {
 	Keepalive *hcl.Attribute `hcl:"persistent_keepalive,optional"`
 	Offloads  *hcl.Attribute `hcl:"offloads,optional"`
 	PSK       *hcl.Attribute `hcl:"psk,optional"`
+}
+
+type apiSchema struct {
+	Endpoint *hcl.Attribute `hcl:"endpoint,optional"`
 }
 
 type failoverSchema struct {

@@ -15,6 +15,8 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 		Overlay: components.Overlay(file.Cluster.Overlay),
 		Detect:  file.Cluster.Failover.Detect,
 		Evict:   file.Cluster.Failover.Evict,
+
+		Endpoint: file.Cluster.API.Endpoint,
 	}
 	for _, m := range file.Machines {
 		spec := components.MachineSpec{

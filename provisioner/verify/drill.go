@@ -46,9 +46,10 @@ type DrillOptions struct {
 	Patience time.Duration
 	// API returns a client of that master's API server and no other.
 	API func(ctx context.Context, master string) (Cluster, error)
-	// Inside returns a client that asks from a machine, at its own balancer, with
-	// the identity that lies on a master.
-	Inside func(ctx context.Context, machine, master string) (components.API, error)
+	// Inside returns a client that asks from a machine, with the identity that lies
+	// on a master: at its own balancer, as kubelet, kube-proxy and agents do, or as
+	// pods do, at the Service "kubernetes".
+	Inside func(ctx context.Context, machine, master string, asPods bool) (components.API, error)
 	// Consent is asked before anything is harmed; an error of its ends the drill.
 	Consent func(DrillPlan) error
 	Tell    func(Moment) // told the timeline as it grows; may be nil
@@ -192,14 +193,18 @@ func (d *drill) connect(ctx context.Context) error {
 		return err
 	}
 	d.cluster = outside
-	inside, err := d.options.Inside(ctx, d.inside.Name, d.observer.Name)
+	inside, err := d.options.Inside(ctx, d.inside.Name, d.observer.Name, false)
+	if err != nil {
+		return err
+	}
+	pods, err := d.options.Inside(ctx, d.inside.Name, d.observer.Name, true)
 	if err != nil {
 		return err
 	}
 	for _, w := range []struct {
 		name string
 		api  components.API
-	}{{"outside", outside}, {"inside", inside}} {
+	}{{"outside", outside}, {"inside", inside}, {"pods", pods}} {
 		made, err := newWay(ctx, d.namespace, w.name, w.api)
 		if err != nil {
 			return err

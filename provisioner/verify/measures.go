@@ -32,6 +32,9 @@ func (t *tracker) measures(client clientView) []Measure {
 		return m
 	}
 	detect, evict := t.d.options.Detect, t.d.options.Evict
+	if t.d.kind.leads() {
+		detect *= 2 // the controller manager may go as well: another waits for its lease, and counts anew
+	}
 	var all []Measure
 	if t.life == nil {
 		all = append(all, after("not ready", t.notReady, "the Node counts as lost"))
@@ -65,7 +68,8 @@ func (t *tracker) measures(client clientView) []Measure {
 func (d *drill) ofTheAPI(t *tracker, now time.Time) []Measure {
 	var all []Measure
 	for _, w := range d.ways {
-		from := map[string]string{"outside": "through SSH, at " + d.observer.Name + "'s API server", "inside": "on " + d.inside.Name + ", at its own balancer"}[w.name]
+		from := map[string]string{"outside": "through SSH, at " + d.observer.Name + "'s API server", "inside": "on " + d.inside.Name + ", at its own balancer",
+			"pods": "on " + d.inside.Name + ", at the Service that pods ask"}[w.name]
 		writes := look(w.writes.since(t.begin), t.begin, now)
 		reads := look(w.reads.since(t.begin), t.begin, now)
 		all = append(all,

@@ -22,7 +22,7 @@ func drillWorld() (*world, DrillOptions, *plug) {
 	o := DrillOptions{
 		Options: w.options(), Detect: 6 * time.Second, Evict: 4 * time.Second,
 		API:    func(context.Context, string) (Cluster, error) { return w, nil },
-		Inside: func(context.Context, string, string) (components.API, error) { return w, nil },
+		Inside: func(context.Context, string, string, bool) (components.API, error) { return w, nil },
 	}
 	return w, o, w.systemd(&o)
 }
@@ -116,7 +116,7 @@ func TestMasterPower(t *testing.T) {
 					got[m.Name] = *m.Value
 				}
 				for name, want := range map[string]struct{ least, most float64 }{
-					"etcd leader": {1.5, 1.8}, "write gap outside": {1.3, 1.6}, "read gap inside": {1.3, 1.6}, "not ready": {6, 6.2}, "wrongly not ready": {0, 0},
+					"etcd leader": {1.5, 1.8}, "write gap outside": {1.3, 1.6}, "read gap inside": {1.3, 1.6}, "write gap pods": {1.3, 1.6}, "not ready": {6, 6.2}, "wrongly not ready": {0, 0},
 				} {
 					if got[name] < want.least || got[name] > want.most {
 						t.Errorf("%s: %.3f, want %v to %v", name, got[name], want.least, want.most)

@@ -20,7 +20,7 @@ const perWay = int(2 * askTimeout / askEvery)
 
 // way is one way to the API, on which a client writes and reads all the time.
 type way struct {
-	name string // "inside", "outside"
+	name string // "outside", "inside", "pods", "minority"
 	api  components.API
 	path string // of the objects that it writes, which are no other's, without their number
 

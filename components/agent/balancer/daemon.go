@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -83,7 +84,7 @@ func (d *daemon) run(ctx context.Context, ready func()) error {
 		}
 		d.settle(ctx, false)
 		if err == nil {
-			err = d.keepAddress(d.config)
+			err = errors.Join(d.keepAddress(d.config), d.float(ctx))
 		}
 		if err != nil && err.Error() != problem {
 			d.log.Error("the balancer stays as it was", "why", err)
@@ -118,7 +119,7 @@ func (d *daemon) reload(ctx context.Context) error {
 	if err := d.keepAddress(config); err != nil {
 		return err
 	}
-	if err := d.listen(ctx, config.Listen); err != nil {
+	if err := d.listen(ctx, config); err != nil {
 		return err
 	}
 	afresh := config.Health != d.config.Health || !bytes.Equal(authority, d.authority)
@@ -163,9 +164,9 @@ func (d *daemon) watch(ctx context.Context, look checker, s *server) (stop func(
 }
 
 // listen opens what is new, and only then closes what is no longer wanted.
-func (d *daemon) listen(ctx context.Context, wanted []netip.AddrPort) error {
+func (d *daemon) listen(ctx context.Context, config balancer.Config) error {
 	opened := map[netip.AddrPort]*net.TCPListener{}
-	for _, address := range wanted {
+	for _, address := range config.Listen {
 		if d.listeners[address] != nil || opened[address] != nil {
 			continue
 		}
@@ -183,11 +184,27 @@ func (d *daemon) listen(ctx context.Context, wanted []netip.AddrPort) error {
 		d.serving.Go(func() { d.proxy.serve(ctx, listener) })
 	}
 	for address, listener := range d.listeners {
-		if !slices.Contains(wanted, address) {
+		if address != config.Floating && !slices.Contains(config.Listen, address) {
 			listener.Close()
 			delete(d.listeners, address)
 		}
 	}
+	return nil
+}
+
+// float listens at the floating address as well. Where somebody else does, a
+// load balancer of the user's, the rest goes on, and it is tried again.
+func (d *daemon) float(ctx context.Context) error {
+	address := d.config.Floating
+	if !address.IsValid() || d.listeners[address] != nil {
+		return nil
+	}
+	listener, err := listen(ctx, address)
+	if err != nil {
+		return err
+	}
+	d.listeners[address] = listener
+	d.serving.Go(func() { d.proxy.serve(ctx, listener) })
 	return nil
 }
 

@@ -257,6 +257,45 @@ func TestTheFileIsFollowed(t *testing.T) {
 	}
 }
 
+// Somebody else may listen at the floating address: everything else goes on, and
+// it is taken when it is free. The machine need not have the address.
+func TestTheFloatingAddressIsTakenWhereItIsFree(t *testing.T) {
+	a := startServer(t, "a", "")
+	b := start(t, a)
+	b.ready(1)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := taken.Addr().(*net.TCPAddr).AddrPort()
+	b.config.Floating = at
+	b.write()
+	b.eventually("it says who listens", func() bool { return strings.Contains(b.log.String(), "address already in use") })
+	b.open(a)
+	taken.Close()
+	b.address = at.String()
+	b.eventually("it answers there", func() bool {
+		conn, err := net.Dial("tcp", b.address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	b.open(a)
+
+	b.config.Floating = netip.MustParseAddrPort("203.0.113.77:6443") // nobody's here
+	b.write()
+	b.eventually("it listens no more where it should not", func() bool {
+		conn, err := net.Dial("tcp", at.String())
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	b.address = b.config.Listen[0].String()
+	b.open(a)
+}
+
 func TestHalfAConnectionMayEndFirst(t *testing.T) {
 	a := startServer(t, "a", "")
 	b := start(t, a)
