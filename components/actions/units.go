@@ -54,6 +54,15 @@ func short(units []string) string {
 // by their names.
 func (a Units) Touches() []components.Touch { return nil }
 
+// backwards has what depends on others first: systemd takes one unit of a command
+// after the other, and would stop etcd before it hears that the API server, which
+// then cannot end, is to stop as well.
+func backwards(units []string) []string {
+	units = slices.Clone(units)
+	slices.Reverse(units)
+	return units
+}
+
 // Apply enables, then starts, then restarts. systemd orders what it is asked to
 // do meanwhile by the units' own After.
 func (a Units) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
@@ -67,7 +76,7 @@ func (a Units) Apply(ctx context.Context, on components.Machine, _ components.Si
 	for _, step := range []struct {
 		verb  string
 		units []string
-	}{{"start", a.Start}, {"restart", a.Restart}} {
+	}{{"start", a.Start}, {"restart", backwards(a.Restart)}} {
 		if len(step.units) == 0 {
 			continue
 		}
