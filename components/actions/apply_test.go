@@ -20,6 +20,7 @@ type fake struct {
 	ran    []string
 	wrote  map[string]fs.FileMode
 	run    func(argv []string, stdin io.Reader) error
+	says   func(argv []string) string // on stdout
 	file   []byte
 	bundle func(w io.Writer) error
 	api    func() error
@@ -31,6 +32,9 @@ func (f *fake) Run(_ context.Context, argv []string, stdin io.Reader) ([]byte, e
 	f.ran = append(f.ran, strings.Join(argv, " "))
 	if f.run != nil {
 		return nil, f.run(argv, stdin)
+	}
+	if f.says != nil {
+		return []byte(f.says(argv)), nil
 	}
 	return nil, nil
 }
@@ -67,7 +71,10 @@ func TestUnitsInOrder(t *testing.T) {
 		want   []string
 	}{
 		{Units{Enable: []string{"a"}, Start: []string{"a"}, Restart: []string{"b"}},
-			[]string{"systemctl enable --quiet a", "systemctl start --no-block a", "systemctl restart --no-block b"}},
+			[]string{"systemctl enable --quiet a", "systemctl start --no-block a", "systemctl restart --no-block b", "systemctl show --property=Id,ActiveState,Job b"}},
+		// What depends on others comes later in the list, and is to stop first.
+		{Units{Restart: []string{"etcd", "apiserver"}}, []string{"systemctl daemon-reload", "systemctl restart --no-block apiserver etcd",
+			"systemctl show --property=Id,ActiveState,Job etcd apiserver"}},
 		{Units{Restart: []string{"b"}, Wait: true}, []string{"systemctl daemon-reload", "systemctl restart b"}},
 	} {
 		on := &fake{}
@@ -77,6 +84,41 @@ func TestUnitsInOrder(t *testing.T) {
 		if !slices.Equal(on.ran, c.want) {
 			t.Errorf("%s: ran %q, want %q", c.action, on.ran, c.want)
 		}
+	}
+}
+
+// A process that is about to stop is not taken for the one that comes after it.
+func TestARestartWaitsForTheEndOfTheOld(t *testing.T) {
+	const etcd = "Id=etcd.service\nActiveState=active\n\n"
+	for name, test := range map[string]struct {
+		shows []string // one after the other, the last for ever
+		asked int
+		fails string
+	}{
+		"it ends":           {[]string{etcd + "Id=a.service\nActiveState=active\nJob=7\n", etcd + "Id=a.service\nActiveState=deactivating\nJob=7\n", etcd + "Id=a.service\nActiveState=activating\nJob=8\n"}, 3, ""},
+		"it is done":        {[]string{etcd + "Id=a.service\nActiveState=active\nJob=\n"}, 1, ""},
+		"it does not start": {[]string{etcd + "Id=a.service\nActiveState=inactive\nJob=7\n"}, 1, ""},
+		"it never ends":     {[]string{etcd + "Id=a.service\nActiveState=deactivating\nJob=7\n"}, 600, "a did not end within 1m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				on := &fake{says: func(argv []string) string {
+					if argv[1] != "show" {
+						return ""
+					}
+					asked++
+					return test.shows[min(asked, len(test.shows))-1]
+				}}
+				err := Units{Restart: []string{"etcd.service", "a.service"}}.Apply(t.Context(), on, on)
+				if asked < test.asked || asked > test.asked+1 {
+					t.Errorf("asked %d times, want %d", asked, test.asked)
+				}
+				if (err != nil) != (test.fails != "") || err != nil && !strings.Contains(err.Error(), test.fails) {
+					t.Errorf("error %v, want %q", err, test.fails)
+				}
+			})
+		})
 	}
 }
 

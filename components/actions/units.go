@@ -2,8 +2,10 @@ package actions
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"provision/components"
 )
@@ -63,6 +65,49 @@ func backwards(units []string) []string {
 	return units
 }
 
+// endPatience is more than any unit of ours is given to stop (TimeoutStopSec).
+const endPatience = time.Minute
+
+// ended waits until none of the units that were told to restart is the old process
+// any more: an API server that is about to stop still says that it is ready.
+func ended(ctx context.Context, on components.Machine, units []string) error {
+	ctx, cancel := context.WithTimeout(ctx, endPatience)
+	defer cancel()
+	argv := append([]string{"systemctl", "show", "--property=Id,ActiveState,Job"}, units...)
+	for {
+		out, err := on.Run(ctx, argv, nil)
+		if err != nil {
+			return err
+		}
+		old := oldOf(string(out))
+		if len(old) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s did not end within %s: %w", short(old), endPatience, ctx.Err())
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// oldOf are the units that "systemctl show" says to be running or ending, with a
+// job that is to change that. A block of lines is a unit.
+func oldOf(shown string) (old []string) {
+	for block := range strings.SplitSeq(shown, "\n\n") {
+		has := map[string]string{}
+		for line := range strings.Lines(block) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			has[name] = value
+		}
+		job := has["Job"] != "" && has["Job"] != "0"
+		if state := has["ActiveState"]; job && (state == "active" || state == "deactivating") {
+			old = append(old, has["Id"])
+		}
+	}
+	return old
+}
+
 // Apply enables, then starts, then restarts. systemd orders what it is asked to
 // do meanwhile by the units' own After.
 func (a Units) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
@@ -88,5 +133,8 @@ func (a Units) Apply(ctx context.Context, on components.Machine, _ components.Si
 			return err
 		}
 	}
-	return nil
+	if a.Wait || len(a.Restart) == 0 {
+		return nil
+	}
+	return ended(ctx, on, a.Restart)
 }

@@ -60,6 +60,7 @@ func (m *Machine) systemctl(args []string) (code int, why string) {
 		}
 		u := m.unit(name)
 		switch verb {
+		case "show": // no job waits here: what is asked is done at once
 		case "start":
 			if u.active != "active" {
 				m.start(name)

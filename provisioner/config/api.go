@@ -33,7 +33,7 @@ func (l *loader) api(block *apiSchema, c *Cluster) {
 		l.report(subject, "Invalid endpoint", "%q means something else on every machine and in every pod: take the name by which the API is reached from outside.", name)
 	case notAddr != nil:
 		c.API.Endpoint = net.JoinHostPort(name, port)
-	case addr.Zone() != "" || addr.Is4In6() || !addr.IsGlobalUnicast() || addr.Is4() && unusable(netip.PrefixFrom(addr, 32)):
+	case !reachable(addr):
 		l.report(subject, "Invalid endpoint", "%s is no address at which the API could be reached from outside.", addr)
 	case c.Network.holds(addr):
 		l.report(subject, "Endpoint inside the cluster", "%s lies in a range of pods or Services: an endpoint is an address of the network around them.", addr)

@@ -26,12 +26,17 @@ func (l *loader) endpoint(attr *hcl.Attribute, port int) netip.AddrPort {
 		l.report(subject, "Invalid endpoint", "endpoint must be an address, with a port where it is not overlay.port: \"203.0.113.7\", \"203.0.113.7:51820\" or \"[2001:db8::7]:51820\"; not %q.", text)
 	case endpoint.Port() == 0:
 		l.report(subject, "Invalid endpoint", "The port of an endpoint is a number from 1 to 65535; left out, it is overlay.port.")
-	case addr.Zone() != "" || addr.Is4In6() || !addr.IsGlobalUnicast() || addr.Is4() && unusable(netip.PrefixFrom(addr, 32)):
+	case !reachable(addr):
 		l.report(subject, "Invalid endpoint", "%s is no address that other machines can reach.", addr)
 	default:
 		return endpoint
 	}
 	return netip.AddrPort{}
+}
+
+// reachable reports whether an address can be one at which others are reached.
+func reachable(addr netip.Addr) bool {
+	return addr.Zone() == "" && !addr.Is4In6() && addr.IsGlobalUnicast() && !(addr.Is4() && unusable(netip.PrefixFrom(addr, 32)))
 }
 
 // checkEndpoints finds machines whose packets would go to the wrong place.

@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -35,6 +36,8 @@ func TestMasters(t *testing.T) {
 	l.voters("m1", "m2", "m3")
 	l.learnt("w1", 3)
 	l.write("three")
+
+	l.floats("m2")
 
 	// The master that made everything dies, and its disk with it.
 	l.lab("kill", "m1")
@@ -70,6 +73,26 @@ func TestMasters(t *testing.T) {
 	l.provision(0, "verify")
 
 	l.provision(0, "down", "--yes")
+}
+
+// floats gives the API an address that no machine owns, and one machine that
+// address: it is answered there, under its name, and nothing restarted for it.
+func (l *lab) floats(machine string) {
+	l.t.Helper()
+	const at = "192.168.56.10"
+	l.insert("  api { endpoint = \"" + at + "\" }\n")
+	plan := l.provision(2, "plan").stdout
+	if !strings.Contains(plan, "issue certificates apiserver") || strings.Contains(plan, "restart") {
+		l.t.Errorf("api.endpoint is said: %s", plan)
+	}
+	l.provision(0, "up", "--yes")
+	l.provision(0, "plan")
+	l.on(machine, "ip", "addr", "add", at+"/24", "dev", "eth0")
+	defer l.on(machine, "ip", "addr", "del", at+"/24", "dev", "eth0")
+	eventually(l.t, "the API is at "+at, func() (bool, string) {
+		status, err := l.askAPI("https://" + at + ":6443")
+		return err == nil && status == http.StatusOK, fmt.Sprint(status, err)
+	})
 }
 
 // learnt waits until a machine's balancer has so many masters from the cluster.

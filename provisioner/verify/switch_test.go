@@ -128,6 +128,25 @@ func TestMasterPower(t *testing.T) {
 	}
 }
 
+// The goals that docs/drills.md names for the defaults.
+func TestGoals(t *testing.T) {
+	for kind, want := range map[Kind]map[string]float64{
+		WorkerPower: {"endpoints gone": 8, "serving again": 12},
+		Partition:   {"endpoints gone": 14, "serving again": 18, "etcd leader": 3},
+	} {
+		d := &drill{kind: kind, options: DrillOptions{Detect: 6 * time.Second, Evict: 4 * time.Second}}
+		got := map[string]float64{}
+		for _, m := range newTracker(d, nil).measures(clientView{}) {
+			if m.Goal != nil {
+				got[m.Name] = *m.Goal
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", kind, diff)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for _, test := range []struct {
 		kind     Kind

@@ -201,7 +201,7 @@ func (d *daemon) float(ctx context.Context) error {
 	}
 	listener, err := listen(ctx, address)
 	if err != nil {
-		return err
+		return fmt.Errorf("the floating address: %w", err)
 	}
 	d.listeners[address] = listener
 	d.serving.Go(func() { d.proxy.serve(ctx, listener) })

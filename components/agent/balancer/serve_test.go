@@ -251,10 +251,18 @@ func TestTheFileIsFollowed(t *testing.T) {
 	if _, name := b.open(a); name != "c" {
 		t.Errorf("connected to %q", name)
 	}
-	if conn, err := net.Dial("tcp", good.Listen[0].String()); err == nil {
-		conn.Close()
+	if answers(good.Listen[0]) {
 		t.Error("it still listens where it no longer should")
 	}
+}
+
+// answers says whether somebody listens there.
+func answers(address netip.AddrPort) bool {
+	conn, err := net.Dial("tcp", address.String())
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
 }
 
 // Somebody else may listen at the floating address: everything else goes on, and
@@ -274,24 +282,12 @@ func TestTheFloatingAddressIsTakenWhereItIsFree(t *testing.T) {
 	b.open(a)
 	taken.Close()
 	b.address = at.String()
-	b.eventually("it answers there", func() bool {
-		conn, err := net.Dial("tcp", b.address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
+	b.eventually("it answers there", func() bool { return answers(at) })
 	b.open(a)
 
 	b.config.Floating = netip.MustParseAddrPort("203.0.113.77:6443") // nobody's here
 	b.write()
-	b.eventually("it listens no more where it should not", func() bool {
-		conn, err := net.Dial("tcp", at.String())
-		if err == nil {
-			conn.Close()
-		}
-		return err != nil
-	})
+	b.eventually("it listens no more where it should not", func() bool { return !answers(at) })
 	b.address = b.config.Listen[0].String()
 	b.open(a)
 }
