@@ -118,3 +118,16 @@ func edit(f *components.Facts, change func(*components.CertFact)) {
 	change(&fact)
 	f.Certificates["agent"] = fact
 }
+
+// Where people outside reach the API is a name of every API server, and of nothing else.
+func TestTheEndpointIsAName(t *testing.T) {
+	for endpoint, want := range map[string]string{"api.example.org:443": "api.example.org", "[2001:db8::7]:6443": "2001:db8::7"} {
+		c := cluster()
+		c.Endpoint = endpoint
+		for _, leaf := range Leaves(c, c.Machines[0]) {
+			if has := slices.Contains(leaf.Names, want); has != (leaf.Name == "apiserver") {
+				t.Errorf("%s: %s has the names %q", endpoint, leaf.Name, leaf.Names)
+			}
+		}
+	}
+}

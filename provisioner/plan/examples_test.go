@@ -64,6 +64,9 @@ func TestExamplesArePlanned(t *testing.T) {
 			for _, problem := range Preflight(c, found) {
 				t.Error(problem)
 			}
+			if strings.HasSuffix(name, "ha.hcl") && c.Endpoint != "192.168.10.10:6443" {
+				t.Errorf("the API's endpoint is %q", c.Endpoint)
+			}
 			p := Make(c, found, time.Now())
 			var phases []string
 			for _, phase := range p.Phases {

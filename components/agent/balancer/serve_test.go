@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"provision/components/balancer"
 )
 
 func tlsClient(conn net.Conn, s *apiServer) *tls.Conn {
@@ -290,6 +292,24 @@ func TestTheFloatingAddressIsTakenWhereItIsFree(t *testing.T) {
 	b.eventually("it listens no more where it should not", func() bool { return !answers(at) })
 	b.address = b.config.Listen[0].String()
 	b.open(a)
+}
+
+// What else changes in the file is nothing to the floating address.
+func TestTheFloatingAddressStays(t *testing.T) {
+	d := newDaemon("", slog.New(slog.DiscardHandler))
+	defer d.close()
+	d.config = balancer.Config{Listen: []netip.AddrPort{freePort(t)}, Floating: freePort(t)}
+	if err := errors.Join(d.listen(t.Context(), d.config), d.float(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	before := d.listeners[d.config.Floating]
+	d.config.Listen = []netip.AddrPort{freePort(t)}
+	if err := d.listen(t.Context(), d.config); err != nil {
+		t.Fatal(err)
+	}
+	if before == nil || d.listeners[d.config.Floating] != before || len(d.listeners) != 2 {
+		t.Errorf("listens at %v, and not where it did", d.listeners)
+	}
 }
 
 func TestHalfAConnectionMayEndFirst(t *testing.T) {
