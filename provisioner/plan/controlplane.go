@@ -39,6 +39,10 @@ func controlPlane(w world) []Stage {
 		}
 		job := w.job(m, members, network, plane, containers)
 		if len(w.Masters()) > 1 && interrupts(job) {
+			// Its API server is ready only with its etcd: the next master waits for both.
+			if !slices.Contains(job.Actions, master.Started()) {
+				job.Actions = append(job.Actions, master.Started())
+			}
 			restarts = append(restarts, Stage{Name: "restart of " + m.Name, Jobs: []Job{job}})
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 	"provision/components/addons"
 	"provision/components/componentstest"
 	"provision/components/etcd"
+	"provision/components/master"
 )
 
 var errDied = errors.New("the run died")
@@ -143,6 +144,9 @@ func TestARestartIsOfOneMasterAtATime(t *testing.T) {
 		for _, stage := range phase.Stages {
 			if stage.Name != "kubelets" && stage.Name != "ready" {
 				stages = append(stages, stage.Name)
+				if last := stage.Jobs[0].Actions; len(stage.Jobs) != 1 || last[len(last)-1] != master.Started() {
+					t.Errorf("%s: the next does not wait until it serves: %v", stage.Name, stage.Jobs)
+				}
 			}
 		}
 	}
