@@ -16,12 +16,14 @@ import (
 	"provision/provisioner/verify"
 )
 
-// TestDrills cuts a master's power on three masters and two workers, and kills
-// `provision` in the middle of a drill. PROVISION_DRILLS=all runs each drill once,
-// which takes four minutes more. Of figures it judges none.
+// TestDrills keeps three masters and two workers busy, cuts a master's power, and
+// kills `provision` in the middle of a drill. PROVISION_DRILLS=all runs each drill
+// once, which takes four minutes more. Of figures it judges none.
 func TestDrills(t *testing.T) {
 	l := newLab(t, "--masters", "3", "--workers", "2")
 	l.provision(0, "up", "--yes")
+	machines := []string{"m1", "m2", "m3", "w1", "w2"}
+	t.Run("load", func(t *testing.T) { (&lab{t: t, dir: l.dir, file: l.file}).load(machines...) })
 	kinds := []verify.Kind{verify.MasterPower}
 	if os.Getenv("PROVISION_DRILLS") == "all" {
 		kinds = verify.Kinds
@@ -30,7 +32,7 @@ func TestDrills(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) { l.drill(t, kind, 0) })
 	}
 	t.Run("provision is killed", func(t *testing.T) { killedDrill(t, l) })
-	for _, name := range []string{"m1", "m2", "m3", "w1", "w2"} {
+	for _, name := range machines {
 		if left := l.on(name, "sh", "-c", "systemctl list-units --all --plain --no-legend 'provision-drill*'; nft list tables | grep drill; true"); left != "" {
 			t.Errorf("%s: left behind: %s", name, left)
 		}
