@@ -87,6 +87,8 @@ type MachineSpec struct {
 	Address6 netip.Addr
 	Labels   map[string]string
 	Taints   []Taint // in the file's order; nil on a master means upstream's control-plane taint
+	// How SSH reaches it, for the inventory alone: see Member.
+	Login, HostKey string
 }
 
 // Taint is a Node's taint.

@@ -112,6 +112,7 @@ type ClusterFacts struct {
 	Problem   string // why not
 	Nodes     map[string]NodeFact
 	Applied   map[string]string // name of an addon -> SHA-256 of the manifests last applied
+	Inventory []Member          // every machine that was set up and not taken out again
 }
 
 // NodeFact is one Node.

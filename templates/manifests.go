@@ -32,15 +32,6 @@ type APIServerList struct {
 // APIServersYAML returns the lists that balancers follow.
 func APIServersYAML(v APIServers) []byte { return render("api-servers.yaml", v) }
 
-// Inventory is inventory.yaml.
-type Inventory struct {
-	Cluster  string // its name
-	Machines string // JSON, one line
-}
-
-// InventoryYAML returns what is remembered of the cluster in itself.
-func InventoryYAML(v Inventory) []byte { return render("inventory.yaml", v) }
-
 // CoreDNS is coredns.yaml.
 type CoreDNS struct {
 	Image    string

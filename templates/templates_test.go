@@ -54,7 +54,6 @@ var rendered = map[string][]byte{
 	"etcd.yaml": EtcdYAML(EtcdConfig{Name: "m2", Host: "192.0.2.12", ClientPort: 2379, PeerPort: 2380,
 		Token: "site", HeartbeatMilliseconds: 100, ElectionMilliseconds: 1000}),
 	"identities.yaml": IdentitiesYAML(),
-	"inventory.yaml":  InventoryYAML(Inventory{Cluster: "site", Machines: `[{"name":"m1","role":"master","address":"192.0.2.11"}]`}),
 	"kubeconfig.yaml": KubeconfigYAML(Kubeconfig{Cluster: "site", Server: "https://127.0.0.1:6444", Leaf: "kubelet"}),
 	"kubelet.service": KubeletService(Kubelet{Process: process, Name: "w1", Addresses: []netip.Addr{address}}),
 	"kubelet.yaml": KubeletYAML(KubeletConfig{Address: address, Domain: "cluster.local", DNS: netip.MustParseAddr("10.96.0.10"),

@@ -7,7 +7,6 @@
 package addons
 
 import (
-	"encoding/json"
 	"slices"
 
 	"provision/components"
@@ -76,12 +75,18 @@ func masterAddresses(c components.Cluster) []templates.APIServerList {
 	return slices.DeleteFunc([]templates.APIServerList{v4, v6}, func(list templates.APIServerList) bool { return len(list.Addresses) == 0 })
 }
 
-// Actions apply what can wait until the machines are settled.
+// Actions note what can wait until the machines are settled: which there are.
 func Actions(c components.Cluster, facts components.ClusterFacts) []components.Action {
-	return missing(facts, newApply("inventory", "the inventory", templates.InventoryYAML(templates.Inventory{
-		Cluster:  c.Name,
-		Machines: machines(c),
-	})))
+	enrol := Enrol{Cluster: c.Name}
+	known := true
+	for _, m := range c.Machines {
+		enrol.Machines = append(enrol.Machines, m.Member())
+		known = known && slices.Contains(facts.Inventory, m.Member())
+	}
+	if known {
+		return nil
+	}
+	return []components.Action{enrol}
 }
 
 // missing are those that were not applied as they are now.
@@ -93,24 +98,4 @@ func missing(facts components.ClusterFacts, wanted ...Apply) []components.Action
 		}
 	}
 	return missing
-}
-
-// Machine is a machine in the inventory.
-type Machine struct {
-	Name    string          `json:"name"`
-	Role    components.Role `json:"role"`
-	Address string          `json:"address"`
-}
-
-// machines is the inventory's list: it finds again what left the file.
-func machines(c components.Cluster) string {
-	list := make([]Machine, len(c.Machines))
-	for i, m := range c.Machines {
-		list[i] = Machine{Name: m.Name, Role: m.Role, Address: m.Address.String()}
-	}
-	text, err := json.Marshal(list)
-	if err != nil {
-		panic(err) // plain data always marshals
-	}
-	return string(text)
 }

@@ -5,12 +5,12 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"provision/components"
+	"provision/components/componentstest"
 )
 
 func cluster() components.Cluster {
@@ -40,8 +40,11 @@ func TestOnlyWhatIsMissing(t *testing.T) {
 	}
 	facts := components.ClusterFacts{Applied: map[string]string{}}
 	for _, action := range slices.Concat(all, Actions(c, facts)) {
-		if addon, ok := action.(Apply); ok {
-			facts.Applied[addon.Name] = addon.Sum
+		switch action := action.(type) {
+		case Apply:
+			facts.Applied[action.Name] = action.Sum
+		case Enrol:
+			facts.Inventory = action.Machines
 		}
 	}
 	if left := slices.Concat(Access(c, c.Machines[0], facts), Actions(c, facts)); len(left) > 0 {
@@ -53,13 +56,38 @@ func TestOnlyWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestAMachineMoreChangesTheInventory(t *testing.T) {
-	c := cluster()
-	before := Actions(c, components.ClusterFacts{})[0].(Apply)
-	c.Machines = append(c.Machines, components.MachineSpec{Name: "w2", Role: components.Worker})
-	after := Actions(c, components.ClusterFacts{})[0].(Apply)
-	if before.Sum == after.Sum || !strings.Contains(string(after.Manifests), `"name":"w2"`) {
-		t.Errorf("%s", after.Manifests)
+// TestTheInventory: who is noted stays until it is forgotten, whatever a later file says.
+func TestTheInventory(t *testing.T) {
+	c := componentstest.Cluster("m1", "w1", "w2")
+	s := componentstest.NewSite(c)
+	s.Cluster.Always = true
+	apply := func(list ...components.Action) {
+		t.Helper()
+		for _, action := range list {
+			if err := action.Apply(t.Context(), nil, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	names := func() (names []string) {
+		for _, m := range s.Cluster.Facts().Inventory {
+			names = append(names, m.Name)
+		}
+		return names
+	}
+	apply(Actions(c, s.Cluster.Facts())...)
+	if left := Actions(c, s.Cluster.Facts()); len(left) > 0 {
+		t.Errorf("noted, and to be noted again: %v", left)
+	}
+	c.Machines = c.Machines[:2]
+	c.Machines[1].Login = "admin@192.0.2.2:2222"
+	apply(Actions(c, s.Cluster.Facts())...)
+	if got := names(); !slices.Equal(got, []string{"m1", "w1", "w2"}) {
+		t.Errorf("the inventory is %v", got)
+	}
+	apply(Forget{Machine: "w2"}, Forget{Machine: "w2"}) // a killed run's is repeated
+	if got := s.Cluster.Facts().Inventory; !slices.Equal(names(), []string{"m1", "w1"}) || got[1].Login != "admin@192.0.2.2:2222" {
+		t.Errorf("the inventory is %v", got)
 	}
 }
 

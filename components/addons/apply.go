@@ -51,7 +51,12 @@ const (
 // remember notes the sum of what was applied. It is a patch of one key, so that
 // machines that note side by side do not undo each other's.
 func remember(ctx context.Context, api components.API, name, sum string) error {
-	object := map[string]any{"data": map[string]string{appliedPrefix + name: sum}}
+	return note(ctx, api, map[string]any{appliedPrefix + name: sum})
+}
+
+// note sets keys of the inventory, and makes it where there is none; nil deletes one.
+func note(ctx context.Context, api components.API, keys map[string]any) error {
+	object := map[string]any{"data": keys}
 	patch := func() error {
 		return do(ctx, api, "PATCH", inventoryPath+"/"+inventoryName, mergePatch, object, nil)
 	}

@@ -66,6 +66,9 @@ func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, w
 		out, err = answer(stdin, m.sign)
 	case verb == "certificates install":
 		_, err = answer(stdin, m.install)
+	case verb == "remove":
+		m.wipe()
+		out = []byte("{}")
 	default:
 		return nil, 64, "agent: unknown command " + verb
 	}

@@ -197,6 +197,8 @@ func (a *API) Facts() components.ClusterFacts {
 	}
 	inventory := a.objects["/api/v1/namespaces/kube-system/configmaps/provision-inventory"]
 	data, _ := inventory["data"].(map[string]any)
+	text, _ := data["machines"].(string)
+	facts.Inventory = components.ParseInventory(text)
 	for key, value := range data {
 		if name, ok := strings.CutPrefix(key, "applied."); ok {
 			facts.Applied[name] = fmt.Sprint(value)

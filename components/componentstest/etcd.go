@@ -146,10 +146,12 @@ func (m *Machine) members(args []string) (out []byte, code int, why string) {
 		}
 		member.Learner = false
 	case "remove":
-		if member != nil && member.running {
-			return nil, 1, "runs"
-		}
+		before := slices.Clone(m.etcd.members)
 		m.etcd.members = slices.DeleteFunc(m.etcd.members, func(m *etcdMember) bool { return m.Peer == args[1] })
+		if !m.etcd.serves() {
+			m.etcd.members = before
+			return nil, 1, "no quorum without it"
+		}
 	default:
 		return nil, 64, "unknown verb " + args[0]
 	}
@@ -188,6 +190,10 @@ func (m *Machine) recover(args []string) (out []byte, code int, why string) {
 func (m *Machine) Wipe() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.wipe()
+}
+
+func (m *Machine) wipe() {
 	m.leave()
 	clear(m.files)
 	clear(m.units)

@@ -24,6 +24,9 @@ func (Remove) String() string { return "stop everything of ours and take it away
 // Touches is empty: it undoes the journal instead of adding to it.
 func (Remove) Touches() []components.Touch { return nil }
 
+// Clears says that the machine keeps no lock after this.
+func (Remove) Clears() bool { return true }
+
 // Apply has the agent do it in one go, so that a lost connection harms nothing.
 func (a Remove) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
 	list, err := json.Marshal(Inventory())

@@ -29,7 +29,8 @@ type session struct {
 	bundle  *bundle.Bundle // nil where nothing of it is sent
 	cluster components.Cluster
 	clients map[string]*ssh.Client
-	unreach map[string]error // why a machine does not answer
+	unreach map[string]error         // why a machine does not answer
+	leaving []components.MachineSpec // what the cluster has and the file does not: see meet
 
 	claim    claim // on the lock; made when first needed
 	answered bool  // the API, at an earlier look of a run that goes by what it says

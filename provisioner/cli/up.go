@@ -84,6 +84,9 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 	}
 	found, err := s.look(ctx)
 	if err == nil {
+		err = s.meet(ctx, found)
+	}
+	if err == nil {
 		s.leaveFenced(found)
 		err = s.refuse(found)
 	}
@@ -185,7 +188,15 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 }
 
 // reached is how many machines answer.
-func (s *session) reached() int { return len(s.cluster.Machines) - len(s.unreach) }
+func (s *session) reached() int {
+	n := 0
+	for _, m := range s.cluster.Machines {
+		if s.unreach[m.Name] == nil {
+			n++
+		}
+	}
+	return n
+}
 
 // env is what a run of this session works with. replan is what is still to do; a
 // master that was silent from the beginning does not end the run.
@@ -195,6 +206,12 @@ func (s *session) env(reason string, observer run.Observer, replan func(found pl
 	for _, m := range s.cluster.Masters() {
 		masters = append(masters, m.Name)
 		silent[m.Name] = s.unreach[m.Name] != nil
+	}
+	for _, m := range s.leaving {
+		// Somebody with yesterday's file counts them: see Lock.
+		if m.Role == components.Master {
+			masters = append(masters, m.Name)
+		}
 	}
 	if s.claim.file == nil {
 		s.claim = newClaim()

@@ -133,7 +133,7 @@ func (l *loader) outside(attr *hcl.Attribute) string {
 		return ""
 	}
 	host, port, found := strings.Cut(text, ":")
-	if !found || !validHost(host) || !isPort(port) {
+	if !found || !ValidHost(host) || !isPort(port) {
 		l.report(attr.Expr.Range().Ptr(), "Invalid outside target", "outside must be a name and a port such as \"example.org:443\", not %q.", text)
 	}
 	return text

@@ -18,6 +18,8 @@ type File struct {
 	Path     string // as it was given to Load
 	Cluster  Cluster
 	Machines []Machine // in the order of the file; for_each in the order of its keys
+	// SSH is the cluster's ssh block: how to reach a machine that the file does not name any more.
+	SSH SSH
 }
 
 // Cluster is what is asked of the cluster as a whole.

@@ -42,6 +42,7 @@ func TestDefaults(t *testing.T) {
 			Failover: Failover{Detect: 6 * time.Second, Evict: 4 * time.Second},
 		},
 		Machines: []Machine{machine("m1", Master, "10.0.0.1"), machine("m2", Worker, "10.0.0.2")},
+		SSH:      SSH{Port: 22, User: "root"},
 	}
 	if diff := cmp.Diff(want, got, comparable); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -29,6 +29,11 @@ func (l *loader) machines(schema fileSchema, file *File) []origin {
 		block := schema.Cluster.SSH.attributes()
 		from = inherited{l.ssh(block, from.SSH), l.sudo(block.sudo, nil)}
 	}
+	file.SSH = from.SSH
+	file.SSH.Sudo = from.User != "root"
+	if from.sudo != nil {
+		file.SSH.Sudo = *from.sudo
+	}
 	var origins []origin
 	for _, block := range schema.Machines {
 		for _, each := range l.each(block) {

@@ -65,7 +65,7 @@ func exists(name string) bool {
 func (l *loader) ssh(block sshAttributes, from SSH) SSH {
 	s := from
 	if host := l.text(block.host, ""); host != "" {
-		if !validHost(host) {
+		if !ValidHost(host) {
 			l.report(block.host.Expr.Range().Ptr(), "Invalid host", "host must be a name or an address, not %q; the port is an attribute of its own.", host)
 		}
 		s.Host = host
@@ -172,7 +172,8 @@ func (l *loader) hostKey(attr *hcl.Attribute, fallback string) string {
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
 
-func validHost(host string) bool {
+// ValidHost says whether a host may be a name or an address.
+func ValidHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}

@@ -16,10 +16,11 @@ import (
 
 // Inventory is the ConfigMap in kube-system in which components/addons notes
 // what it applied: each key is AppliedPrefix and an addon's name, its value the
-// SHA-256 (hex) of the manifests.
+// SHA-256 (hex) of the manifests. machinesKey's value is a list of components.Member.
 const (
 	Inventory     = "provision-inventory"
 	AppliedPrefix = "applied."
+	machinesKey   = "machines"
 )
 
 // Facts asks the cluster what it holds, in two requests side by side. Where the
@@ -32,7 +33,7 @@ func (c *Client) Facts(ctx context.Context) (components.ClusterFacts, error) {
 		return err
 	})
 	group.Go(func() (err error) {
-		facts.Applied, err = c.applied(ctx)
+		facts.Applied, facts.Inventory, err = c.inventory(ctx)
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -96,23 +97,23 @@ func (c *Client) nodes(ctx context.Context) (map[string]components.NodeFact, err
 	return nodes, nil
 }
 
-func (c *Client) applied(ctx context.Context) (map[string]string, error) {
+func (c *Client) inventory(ctx context.Context) (map[string]string, []components.Member, error) {
 	applied := map[string]string{}
 	data, err := c.Do(ctx, http.MethodGet, "/api/v1/namespaces/kube-system/configmaps/"+Inventory, "", nil)
 	if errors.Is(err, fs.ErrNotExist) {
-		return applied, nil
+		return applied, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var inventory struct{ Data map[string]string }
 	if err := json.Unmarshal(data, &inventory); err != nil {
-		return nil, fmt.Errorf("ConfigMap %s: %w", Inventory, err)
+		return nil, nil, fmt.Errorf("ConfigMap %s: %w", Inventory, err)
 	}
 	for key, sum := range inventory.Data {
 		if name, is := strings.CutPrefix(key, AppliedPrefix); is {
 			applied[name] = sum
 		}
 	}
-	return applied, nil
+	return applied, components.ParseInventory(inventory.Data[machinesKey]), nil
 }

@@ -41,6 +41,9 @@ func (e *StatusError) Is(target error) bool {
 		target == fs.ErrExist && e.Code == http.StatusConflict
 }
 
+// HTTPStatus is Code, for who does not know this package.
+func (e *StatusError) HTTPStatus() int { return e.Code }
+
 // Do sends one request and returns the body of the answer. It does not retry.
 // A status outside 200-299 is a *StatusError.
 func (c *Client) Do(ctx context.Context, method, path, contentType string, body []byte) ([]byte, error) {

@@ -39,18 +39,22 @@ func at(name string, of ...part) stages {
 
 // contents is the table of contents of every run, from bare machines to a
 // serving cluster. Stages are barriers; what a later one needs is in an earlier.
+// Two phases come after them: the wait for what was made (settle), and what takes
+// machines away that the file does not name any more (farewell).
 var contents = []struct {
 	phase  string
 	stages []stages
 }{
 	{"agent", []stages{
 		at("agent", agent),
+		leavingAgents,
 	}},
 	{"machines", []stages{
 		at("authorities", authorities, makePresharedKey),
 		at("machines", everywhere(base.Actions), copyAuthorities, identities, copyPresharedKey, bundle),
 	}},
 	{"cluster", []stages{
+		dead,
 		controlPlane,
 		at("access", once(access)),
 		at("nodes", labels),
@@ -64,15 +68,22 @@ func Make(c components.Cluster, found Facts, now time.Time) Plan {
 	w := world{Cluster: c, facts: found, now: now}
 	var p Plan
 	for _, entry := range contents {
-		phase := Phase{Name: entry.phase}
-		for _, stages := range entry.stages {
-			phase.Stages = append(phase.Stages, slices.DeleteFunc(stages(w), func(s Stage) bool { return len(s.Jobs) == 0 })...)
-		}
-		if len(phase.Stages) > 0 {
-			p.Phases = append(p.Phases, phase)
-		}
+		p.add(entry.phase, w, entry.stages...)
 	}
-	return w.settle(p)
+	p = w.settle(p)
+	p.add("leaving", w, farewell)
+	return p
+}
+
+// add adds a phase of what its stages have to do, if that is anything.
+func (p *Plan) add(name string, w world, of ...stages) {
+	phase := Phase{Name: name}
+	for _, stages := range of {
+		phase.Stages = append(phase.Stages, slices.DeleteFunc(stages(w), func(s Stage) bool { return len(s.Jobs) == 0 })...)
+	}
+	if len(phase.Stages) > 0 {
+		p.Phases = append(p.Phases, phase)
+	}
 }
 
 // settle ends a plan with the wait for what it made; a plan that is empty but

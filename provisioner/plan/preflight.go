@@ -41,7 +41,7 @@ func Preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), downgrade(c, found), moved(c, found))
+	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), downgrade(c, found), moved(c, found), checkLeaving(c, found))
 }
 
 // Strangers finds machines of a cluster of another name: whoever has the wrong

@@ -52,8 +52,9 @@ func checkMasters(c components.Cluster, found Facts) []Problem {
 	for _, m := range silent {
 		say(m, "does not answer, and %s: while members of etcd come or go, every master must answer; power it on, or take it out of the file", entering(coming))
 	}
+	known := slices.Concat(masters, Leaving(c, found.Cluster))
 	for _, member := range view.Members {
-		i := slices.IndexFunc(masters, func(m components.MachineSpec) bool { return etcd.Peer(m) == member.Peer })
+		i := slices.IndexFunc(known, func(m components.MachineSpec) bool { return etcd.Peer(m) == member.Peer })
 		if i >= 0 {
 			continue
 		}

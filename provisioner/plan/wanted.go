@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"net"
+	"strconv"
+
 	"provision/components"
 	"provision/provisioner/config"
 )
@@ -26,6 +29,8 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 			Endpoint: m.Endpoint,
 			Address6: m.Address6,
 			Labels:   m.Labels,
+			HostKey:  m.SSH.HostKey,
+			Login:    m.SSH.User + "@" + net.JoinHostPort(m.SSH.Host, strconv.Itoa(m.SSH.Port)),
 		}
 		if m.Taints != nil {
 			spec.Taints = make([]components.Taint, 0, len(m.Taints))

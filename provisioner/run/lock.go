@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,12 +56,16 @@ func (l lease) left() time.Duration { return time.Duration(l.Remaining * float64
 
 // Lock is a held lock.
 type Lock struct {
-	env        Env
+	env Env
+
 	on         []components.Machine // masters that granted it
 	unclear    []components.Machine // masters that may have granted it
 	generation uint64
 	stop       func()
 	lost       context.Context // done, with its cause, when a renewal failed
+
+	mu      sync.Mutex
+	cleared map[string]bool // masters that this run cleaned, and that keep no lock since
 
 	clock func() time.Duration
 	until atomic.Int64 // by clock: the moment from which the masters may give the lease to others
@@ -70,7 +75,7 @@ type Lock struct {
 // owner no longer renews is waited for, or given back where the owner is known
 // to be gone; any other is a *LockedError.
 func Acquire(ctx context.Context, env Env) (*Lock, error) {
-	l := &Lock{env: env, clock: awake}
+	l := &Lock{env: env, clock: awake, cleared: map[string]bool{}}
 	if err := l.outlive(ctx, l.take(ctx)); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), l.Release())
 	}
@@ -180,6 +185,16 @@ func (l *Lock) renew() {
 	l.stop = func() { close(done); <-ended; lose(nil) }
 }
 
+// without goes on without a machine that was cleaned, and with it of its share: the
+// majority is one of those masters that are left.
+func (l *Lock) without(machine string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.Contains(l.env.Masters, machine) {
+		l.cleared[machine] = true
+	}
+}
+
 func (l *Lock) renewOnce() error {
 	ctx, cancel := context.WithTimeout(context.Background(), renewEvery)
 	defer cancel()
@@ -188,13 +203,15 @@ func (l *Lock) renewOnce() error {
 		_, err := l.agent(ctx, on, "renew", "--ttl", leaseFor.String(), "--generation", strconv.FormatUint(l.generation, 10))
 		return err
 	})
-	kept := 0
-	for _, err := range errs {
-		if err == nil {
+	l.mu.Lock() // after they were asked: one may have been cleaned meanwhile
+	kept, left := 0, len(l.env.Masters)-len(l.cleared)
+	for i, err := range errs {
+		if err == nil && !l.cleared[l.on[i].Name()] {
 			kept++
 		}
 	}
-	if !l.majority(kept) {
+	l.mu.Unlock()
+	if left > 0 && kept <= left/2 {
 		return fmt.Errorf("lock: lost: %w", errors.Join(errs...))
 	}
 	l.until.Store(int64(asked + leaseFor))

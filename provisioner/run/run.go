@@ -43,6 +43,10 @@ type Env struct {
 // puts something named by its content where nothing reads it yet.
 type Early interface{ Early() bool }
 
+// Clears marks an action after which a machine has nothing of the cluster's any more:
+// a master that had a share in the lock has none, and the others keep it.
+type Clears interface{ Clears() bool }
+
 // Interruptible marks an action that may end in its middle: it only waits, or
 // the next run goes on where it was.
 type Interruptible interface{ Interruptible() bool }

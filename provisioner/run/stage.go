@@ -90,6 +90,9 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 			}
 			return r.fail(phase, stage, job.Machine, action, err)
 		}
+		if c, ok := action.(Clears); ok && c.Clears() {
+			r.lock.without(job.Machine)
+		}
 		event.Kind, event.Took = ActionDone, time.Since(start)
 		r.tell(event)
 	}

@@ -1,0 +1,111 @@
+package drain
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"provision/components"
+)
+
+// cluster is an API server with one Node and some pods.
+type cluster struct {
+	components.Site
+	closed  bool
+	missing bool
+	pods    map[string]string // "namespace/name": the rest of the pod as JSON
+	budget  map[string]int    // evictions that are refused first
+	asked   []string
+}
+
+type tooMany struct{}
+
+func (tooMany) Error() string   { return "429 Too Many Requests" }
+func (tooMany) HTTPStatus() int { return 429 }
+
+func (c *cluster) API(context.Context) (components.API, error) { return c, nil }
+func (c *cluster) Ready(context.Context) error                 { return nil }
+func (c *cluster) Apply(context.Context, []byte) error         { return errors.ErrUnsupported }
+
+func (c *cluster) Do(ctx context.Context, method, path, _ string, body []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	switch {
+	case path == "/api/v1/nodes/w1" && c.missing:
+		return nil, fs.ErrNotExist
+	case method == "GET" && path == "/api/v1/nodes/w1":
+		return fmt.Appendf(nil, `{"spec":{"unschedulable":%v}}`, c.closed), nil
+	case method == "PATCH" && path == "/api/v1/nodes/w1":
+		c.closed = strings.Contains(string(body), "true")
+		return nil, nil
+	case method == "GET" && strings.HasPrefix(path, "/api/v1/pods?"):
+		var items []string
+		for name, rest := range c.pods {
+			namespace, name, _ := strings.Cut(name, "/")
+			items = append(items, fmt.Sprintf(`{"metadata":{"namespace":%q,"name":%q,"uid":"u-%s"%s},"spec":{"nodeName":"w1"}}`, namespace, name, name, rest))
+		}
+		return fmt.Appendf(nil, `{"items":[%s]}`, strings.Join(items, ",")), nil
+	case method == "POST" && strings.HasSuffix(path, "/eviction"):
+		var eviction struct {
+			Metadata      struct{ Namespace, Name string }
+			DeleteOptions struct{ Preconditions struct{ UID string } }
+		}
+		if err := json.Unmarshal(body, &eviction); err != nil {
+			return nil, err
+		}
+		name := eviction.Metadata.Namespace + "/" + eviction.Metadata.Name
+		c.asked = append(c.asked, name)
+		if eviction.DeleteOptions.Preconditions.UID != "u-"+eviction.Metadata.Name {
+			return nil, errors.New("another pod of that name")
+		}
+		if c.budget[name]--; c.budget[name] >= 0 {
+			return nil, tooMany{}
+		}
+		delete(c.pods, name)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%s %s: unexpected", method, path)
+}
+
+const (
+	daemon = `,"ownerReferences":[{"kind":"DaemonSet","controller":true}]`
+	mirror = `,"annotations":{"kubernetes.io/config.mirror":"x"}`
+)
+
+func TestDrain(t *testing.T) {
+	c := &cluster{
+		pods:   map[string]string{"a/web": "", "a/slow": "", "kube-system/agent": daemon, "kube-system/static": mirror},
+		budget: map[string]int{"a/slow": 1},
+	}
+	if err := (Drain{Node: "w1", Timeout: 10 * time.Second}).Apply(t.Context(), nil, c); err != nil {
+		t.Fatal(err)
+	}
+	if !c.closed || len(c.pods) != 2 || len(c.asked) != 3 {
+		t.Errorf("closed %v, left %v, asked for %v", c.closed, c.pods, c.asked)
+	}
+}
+
+func TestABudgetThatAllowsNothing(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		c := &cluster{closed: closed, pods: map[string]string{"a/web": ""}, budget: map[string]int{"a/web": 99}}
+		err := (Drain{Node: "w1", Timeout: 50 * time.Millisecond}).Apply(t.Context(), nil, c)
+		if err == nil || !strings.Contains(err.Error(), "a/web may not be evicted, by its PodDisruptionBudget") {
+			t.Errorf("%v", err)
+		}
+		if c.closed != closed || len(c.pods) != 1 {
+			t.Errorf("closed %v, was %v; left %v", c.closed, closed, c.pods)
+		}
+	}
+}
+
+func TestNoNodeHasNoPods(t *testing.T) {
+	if err := (Drain{Node: "w1"}).Apply(t.Context(), nil, &cluster{missing: true}); err != nil {
+		t.Error(err)
+	}
+}

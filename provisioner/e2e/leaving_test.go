@@ -1,0 +1,126 @@
+//go:build lab
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestLeaving takes machines out of the file: a worker whose pod has a budget, a
+// master that runs, and a master whose power is gone. Each time the others go on, and
+// whoever answers is as blank as it was.
+func TestLeaving(t *testing.T) {
+	l := newLab(t, "--masters", "3", "--workers", "2")
+	before := map[string]string{}
+	for _, name := range []string{"w2", "m3"} {
+		before[name] = l.traces(name)
+	}
+	l.provision(0, "up", "--yes")
+	l.apply(fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replicas":2,"selector":{"matchLabels":{"app":"web"}},
+		"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"web","image":%q,"args":["serve"]}]}}}}
+---
+{"apiVersion":"policy/v1","kind":"PodDisruptionBudget","metadata":{"name":"web"},"spec":{"minAvailable":1,"selector":{"matchLabels":{"app":"web"}}}}
+`, image(t, "probe")))
+	l.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+
+	t.Run("a worker", func(t *testing.T) {
+		l := l.in(t)
+		l.forget("w2")
+		plan := l.provision(2, "plan").stdout
+		for _, line := range []string{"close node w2", "stop everything of ours", "delete node w2"} {
+			if !strings.Contains(plan, line) {
+				t.Errorf("the plan does not say %q:\n%s", line, plan)
+			}
+		}
+		l.provision(0, "up", "--yes")
+		l.left(t, "w2", 4, before["w2"])
+		l.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+	})
+	m3 := ""
+	t.Run("a master that runs", func(t *testing.T) {
+		l := l.in(t)
+		m3 = l.forget("m3")
+		l.provision(0, "up", "--yes")
+		l.left(t, "m3", 3, before["m3"])
+	})
+	t.Run("a master without power", func(t *testing.T) {
+		l := l.in(t)
+		l.restore(m3) // blank, and back: two of three are a quorum without m2
+		l.provision(0, "up", "--yes")
+		l.lab("kill", "m2")
+		eventually(t, "m2 counts as lost", func() (bool, string) {
+			nodes := l.call(time.Minute, "bin/provision", "kubectl", l.file, "--", "get", "nodes", "--no-headers")
+			return strings.Contains(nodes.stdout, "NotReady"), nodes.all()
+		})
+		l.forget("m2")
+		l.provision(0, "up", "--yes")
+		l.left(t, "m2", 3, "")
+		// It comes back, and knows nothing of all this.
+		l.lab("start", "m2")
+		eventually(t, "m2 is refused", func() (bool, string) {
+			log := l.call(time.Minute, "bin/lab", "ssh", "m2", "--dir", l.dir, "--", "journalctl", "-q", "-b", "-u", "provision-kubelet", "--no-pager")
+			return strings.Contains(log.stdout, "Unable to register node") || strings.Contains(log.stdout, "not found"), tail(log.all(), 3)
+		})
+		l.left(t, "m2", 3, "")
+	})
+}
+
+// in is the lab for a subtest.
+func (l *lab) in(t *testing.T) *lab { return &lab{t: t, dir: l.dir, file: l.file} }
+
+// forget takes a machine out of the file and returns its block.
+func (l *lab) forget(name string) string {
+	l.t.Helper()
+	text, err := os.ReadFile(l.file)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	block := regexp.MustCompile(`(?ms)^machine "` + name + `" \{.*?^\}\n`).FindString(string(text))
+	if block == "" {
+		l.t.Fatalf("%s has no machine %s:\n%s", l.file, name, text)
+	}
+	l.rewrite(strings.Replace(string(text), block, "", 1))
+	return block
+}
+
+// restore puts a block back.
+func (l *lab) restore(block string) {
+	l.t.Helper()
+	text, err := os.ReadFile(l.file)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.rewrite(string(text) + block)
+}
+
+func (l *lab) rewrite(text string) {
+	l.t.Helper()
+	if err := os.WriteFile(l.file, []byte(text), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// left wants a machine out of the cluster, the rest well and settled, and the machine
+// as it was before, where that is known.
+func (l *lab) left(t *testing.T, name string, nodes int, before string) {
+	t.Helper()
+	names := l.kubectl("get", "nodes", "-o", "name")
+	if strings.Contains(names, "/"+name+"\n") || strings.Count(names, "node/") != nodes {
+		t.Errorf("nodes without %s: %s", name, names)
+	}
+	l.provision(0, "plan")
+	eventually(t, "all is well", func() (bool, string) {
+		out := l.call(time.Minute, "bin/provision", "status", l.file)
+		return out.code == 0, out.all()
+	})
+	if before != "" {
+		if after := l.traces(name); after != before {
+			t.Errorf("%s is not as it was; before:\n%s\nafter:\n%s", name, before, after)
+		}
+	}
+}
