@@ -5,6 +5,10 @@ import "net/netip"
 // IdentitiesYAML returns the roles of the identities that are ours.
 func IdentitiesYAML() []byte { return render("identities.yaml", nil) }
 
+// NodeNamesYAML returns the policy that lets kubelets make Nodes of machines in the
+// inventory alone.
+func NodeNamesYAML() []byte { return render("node-names.yaml", nil) }
+
 // PodSubnetsYAML returns the policy that guards the nodes' pod subnets.
 func PodSubnetsYAML() []byte { return render("pod-subnets.yaml", nil) }
 

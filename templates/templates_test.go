@@ -63,6 +63,7 @@ var rendered = map[string][]byte{
 	"networkd.network":    NetworkdNetwork(),
 	"networkmanager.conf": NetworkManagerConf(),
 	"overlay.service":     OverlayService(Overlay{process}),
+	"node-names.yaml":     NodeNamesYAML(),
 	"pod-subnets.yaml":    PodSubnetsYAML(),
 	"provision.slice":     Slice(),
 	"provision.target":    Target(),

@@ -25,6 +25,7 @@ func Access(c components.Cluster, on components.MachineSpec, facts components.Cl
 	}
 	return append(identities, missing(facts,
 		newApply("pod-subnets", "the policy that guards pod subnets", templates.PodSubnetsYAML()),
+		newApply("node-names", "the policy that keeps machines away which left", templates.NodeNamesYAML()),
 		newApply("api-endpoint", "the API's endpoint for pods", templates.APIEndpointYAML(templates.APIEndpoint{
 			Address: components.NodeAPI,
 			Port:    components.PortBalancer,

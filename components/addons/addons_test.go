@@ -35,7 +35,7 @@ func names(list []components.Action) []string {
 func TestOnlyWhatIsMissing(t *testing.T) {
 	c := cluster()
 	all := Access(c, c.Machines[0], components.ClusterFacts{})
-	if got, want := names(all), []string{"grant", "identities", "pod-subnets", "api-endpoint", "api-servers", "coredns"}; !slices.Equal(got, want) {
+	if got, want := names(all), []string{"grant", "identities", "pod-subnets", "node-names", "api-endpoint", "api-servers", "coredns"}; !slices.Equal(got, want) {
 		t.Errorf("a new cluster gets %v, want %v", got, want)
 	}
 	facts := components.ClusterFacts{Applied: map[string]string{}}
