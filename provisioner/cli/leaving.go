@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"provision/components"
 	"provision/provisioner/config"
 	"provision/provisioner/plan"
+	"provision/provisioner/view"
 )
 
 // meet connects to the machines that the cluster has and the file does not name any
@@ -29,6 +31,15 @@ func (s *session) meet(ctx context.Context, found plan.Facts) error {
 	also, lost := s.gather(ctx, slices.Collect(maps.Keys(found.Machines))...)
 	maps.Copy(found.Machines, also.Machines)
 	return s.leave(ctx, lost)
+}
+
+// uncleaned says which machines left and keep what is on them.
+func (s *session) uncleaned(printer *view.Printer) {
+	for _, m := range s.leaving {
+		if err, lost := s.unreach[m.Name]; lost {
+			printer.Say("warning: ", fmt.Errorf("%s left the cluster and was not cleaned: %w; when it answers again, run `provision down` with a file of this cluster block and that machine alone", m.Name, err))
+		}
+	}
 }
 
 // login is how SSH reaches a machine that the file does not name. What the inventory

@@ -63,6 +63,9 @@ reach the others at the ports that the cluster needs.
     provision up cluster.hcl
     provision up cluster.hcl --yes --var-file site.vars
 
+Machines that left the file leave the cluster: emptied of pods, cleaned, and forgotten. One
+that does not answer is taken for dead, unless its Node is Ready, and is not cleaned.
+
 A worker that does not answer is left out, and named in the end. So is a master, while
 those that answer are a majority and no member of etcd is to come or go.
 
@@ -184,6 +187,9 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 	env.Try = trial{machine: env.Machine, cluster: s.cluster, found: found}.run
 	err = run.Apply(ctx, p, env)
 	finish(err)
+	if err == nil {
+		s.uncleaned(printer)
+	}
 	return errors.Join(err, s.leftOut())
 }
 

@@ -58,6 +58,45 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestKilledLeaving kills up while it takes a worker out of the cluster. The next one
+// must find what is left to do: nothing on the worker, nothing of it in the cluster.
+func TestKilledLeaving(t *testing.T) {
+	kills := int(cmp.Or(number(t, "PROVISION_KILLS"), 2))
+	seed := cmp.Or(number(t, "PROVISION_SEED"), uint64(time.Now().UnixNano()))
+	t.Logf("PROVISION_SEED=%d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	l := newLab(t, "--masters", "1", "--workers", "2")
+	before := l.traces("w2")
+	l.timed("up")
+	whole, err := os.ReadFile(l.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.forget("w2")
+	less, err := os.ReadFile(l.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	takes := l.timed("up")
+	for range kills {
+		l.rewrite(string(whole))
+		l.timed("up")
+		l.rewrite(string(less))
+		cmd := exec.Command(filepath.Join(root, "bin", "provision"), "up", l.file, "--yes")
+		cmd.Dir = root
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		after := time.Duration(random.Float64() * float64(takes))
+		kill := time.AfterFunc(after, func() { cmd.Process.Kill() })
+		err := cmd.Wait()
+		kill.Stop()
+		t.Logf("to be killed after %.2f s: %v", after.Seconds(), err)
+		l.timed("up")
+		l.left(t, "w2", 2, before)
+	}
+}
+
 // timed runs up or down, which must succeed, and returns how long it took.
 func (l *lab) timed(command string) time.Duration {
 	l.t.Helper()

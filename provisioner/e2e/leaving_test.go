@@ -17,7 +17,7 @@ import (
 func TestLeaving(t *testing.T) {
 	l := newLab(t, "--masters", "3", "--workers", "2")
 	before := map[string]string{}
-	for _, name := range []string{"w2", "m3"} {
+	for _, name := range []string{"w1", "w2", "m3"} {
 		before[name] = l.traces(name)
 	}
 	l.provision(0, "up", "--yes")
@@ -52,10 +52,10 @@ func TestLeaving(t *testing.T) {
 		l := l.in(t)
 		l.restore(m3) // blank, and back: two of three are a quorum without m2
 		l.provision(0, "up", "--yes")
-		gone := []string{"m2", "w1"}
+		gone, w1 := []string{"m2", "w1"}, ""
 		for _, name := range gone {
 			l.lab("kill", name)
-			l.forget(name)
+			w1 = l.forget(name) // the last of them
 		}
 		eventually(t, "they count as lost", func() (bool, string) {
 			nodes := l.call(time.Minute, "bin/provision", "kubectl", l.file, "--", "get", "nodes", "--no-headers")
@@ -75,6 +75,18 @@ func TestLeaving(t *testing.T) {
 		})
 		for _, name := range gone {
 			l.left(t, name, 2, "")
+		}
+		// And are cleaned by a file of their own.
+		text, err := os.ReadFile(l.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _, _ := strings.Cut(string(text), "\nmachine ")
+		alone := lab{t: t, dir: l.dir, file: l.dir + "/alone.hcl"}
+		alone.rewrite(head + "\n" + w1)
+		alone.provision(0, "down", "--yes")
+		if after := l.traces("w1"); after != before["w1"] {
+			t.Errorf("w1 is not as it was; before:\n%s\nafter:\n%s", before["w1"], after)
 		}
 	})
 }
