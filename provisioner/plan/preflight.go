@@ -41,7 +41,7 @@ func Preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), downgrade(c, found), moved(c, found), checkLeaving(c, found))
+	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), moved(c, found), checkLeaving(c, found))
 }
 
 // Strangers finds machines of a cluster of another name: whoever has the wrong
@@ -63,16 +63,21 @@ func holdsAuthority(f components.Facts) bool {
 	return there
 }
 
-// downgrade refuses a minor version below the one that runs: Kubernetes cannot
-// read what a later one stored. It is easily meant by nobody, where the computer
-// at hand has but an older bundle.
-func downgrade(c components.Cluster, found Facts) []Problem {
+// versions refuses a minor version below the one that runs, which Kubernetes has no
+// way back to (easily meant by nobody, where the computer at hand has but an older
+// bundle), and one that is more than one above it, which upstream does not test.
+func versions(c components.Cluster, found Facts) []Problem {
 	var problems []Problem
 	for _, m := range c.Machines {
 		runs := found.Cluster.Nodes[m.Name].Version
-		if minor(runs) > minor(c.Version) {
+		switch below := minor(c.Version) - minor(runs); {
+		case runs == "":
+		case below < 0:
 			problems = append(problems, Problem{m.Name, fmt.Sprintf(
 				"runs Kubernetes %s, and the bundle is of %s: there is no way back to an earlier minor version; use a bundle of the version that runs, or of a later one", runs, c.Version)})
+		case below > 1 && len(found.Machines[m.Name].Bundles) > 0: // one without is blank, whatever its Node says
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"runs Kubernetes %s, and the bundle is of %s: Kubernetes is upgraded by one minor version at a time; use a bundle of 1.%d first, on every machine", runs, c.Version, minor(runs)+1)})
 		}
 	}
 	return problems

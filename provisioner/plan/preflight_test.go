@@ -15,7 +15,7 @@ func sound() (components.Cluster, Facts) {
 		Network: components.Network{Pods: netip.MustParsePrefix("10.244.0.0/16"), Services: netip.MustParsePrefix("10.96.0.0/16")},
 		Overlay: components.Overlay{Mode: "auto", Port: components.PortWireGuard},
 		Bundle:  components.Bundle{Arch: "amd64", Files: map[string]string{"bin/agent": "0123456789abcdef"}}}
-	found := Facts{Machines: map[string]components.Facts{}}
+	found := Facts{Machines: map[string]components.Facts{}, Cluster: components.ClusterFacts{Nodes: map[string]components.NodeFact{}}}
 	for i, name := range []string{"m1", "w1"} {
 		address := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
 		role := []components.Role{components.Master, components.Worker}[i]
@@ -36,6 +36,14 @@ func with(f components.Facts, files ...string) components.Facts {
 	return f
 }
 
+// nodeOf says that a machine runs that version of Kubernetes.
+func nodeOf(found Facts, name, version string) {
+	found.Cluster.Nodes[name] = components.NodeFact{Version: version}
+	f := found.Machines[name]
+	f.Bundles = []string{"1.0.0-0123456789ab"}
+	found.Machines[name] = f
+}
+
 func TestPreflight(t *testing.T) {
 	const authority = components.PKI + "/cluster-ca.crt"
 	for _, test := range []struct {
@@ -47,6 +55,18 @@ func TestPreflight(t *testing.T) {
 		{"the old cluster's worker below a new master", func(_ *components.Cluster, found Facts) {
 			found.Machines["w1"] = with(found.Machines["w1"], authority)
 		}, []string{"w1: belongs to a cluster whose secrets are not on m1"}},
+		{"an earlier minor version", func(_ *components.Cluster, found Facts) { nodeOf(found, "m1", "v1.37.0") }, []string{"m1: runs Kubernetes v1.37.0, and the bundle is of 1.36.3: there is no way back"}},
+		{"the next minor version, and a later patch", func(_ *components.Cluster, found Facts) {
+			nodeOf(found, "m1", "v1.35.9")
+			nodeOf(found, "w1", "v1.36.9")
+		}, nil},
+		{"a minor version is skipped", func(_ *components.Cluster, found Facts) { nodeOf(found, "w1", "v1.34.1") }, []string{"w1: runs Kubernetes v1.34.1, and the bundle is of 1.36.3: Kubernetes is upgraded by one minor version at a time; use a bundle of 1.35 first"}},
+		{"a blank machine with a Node of long ago", func(_ *components.Cluster, found Facts) {
+			nodeOf(found, "w1", "v1.30.0")
+			f := found.Machines["w1"]
+			f.Bundles = nil
+			found.Machines["w1"] = f
+		}, nil},
 		{"a cluster of ours", func(_ *components.Cluster, found Facts) {
 			found.Machines["m1"] = with(found.Machines["m1"], authority)
 			found.Machines["w1"] = with(found.Machines["w1"], authority)
