@@ -39,6 +39,7 @@ step programs and bundle
 testenv/prepare.sh
 testenv/browser.sh
 make --no-print-directory build bundle
+make --no-print-directory bundle KUBERNETES=1.35.4 # TestUpgrade begins with it
 bin/lab image # before the namespace is entered, which has no way to any package
 bin/lab image --flavor docker
 
@@ -66,7 +67,7 @@ step lab tests
 # These make namespaces of their own, and need the control groups that entering one hides.
 go test -tags lab -count=1 -p 1 -timeout 40m -v ./components/... ./provisioner/report |
   grep -v -e '^=== RUN' -e '\[no test files\]'
-ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 40m -v ./testenv/... ./overlay/... ./provisioner/facts ./provisioner/e2e/... |
+ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 55m -v ./testenv/... ./overlay/... ./provisioner/facts ./provisioner/e2e/... |
   grep -v -e '^=== RUN' -e '\[no test files\]'
 
 if [ "$(uname -m)" = x86_64 ]; then
