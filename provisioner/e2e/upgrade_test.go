@@ -161,6 +161,7 @@ func (l *lab) behindBalancer(address string) rest.Interface {
 	config.Dial = func(context.Context, string, string) (net.Conn, error) { return tunnel.Dial("tcp", "127.0.0.1:6444") }
 	config.GroupVersion, config.APIPath = &schema.GroupVersion{Version: "v1"}, "/api"
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+	config.ServerName = "127.0.0.1" // any master may answer
 	config.QPS = -1
 	client, err := rest.RESTClientFor(config)
 	if err != nil {
