@@ -37,7 +37,7 @@ func (s *session) meet(ctx context.Context, found plan.Facts) error {
 func (s *session) uncleaned(printer *view.Printer) {
 	for _, m := range s.leaving {
 		if err, lost := s.unreach[m.Name]; lost {
-			printer.Say("warning: ", fmt.Errorf("%s left the cluster and was not cleaned: %w; when it answers again, run `provision down` with a file of this cluster block and that machine alone", m.Name, err))
+			printer.Say("warning: ", fmt.Errorf("%s left the cluster and was not cleaned: %w; when it answers again, run `provision down` with a file of this cluster block and that machine alone, without a role", m.Name, err))
 		}
 	}
 }

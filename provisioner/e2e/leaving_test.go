@@ -83,7 +83,7 @@ func TestLeaving(t *testing.T) {
 		}
 		head, _, _ := strings.Cut(string(text), "\nmachine ")
 		alone := lab{t: t, dir: l.dir, file: l.dir + "/alone.hcl"}
-		alone.rewrite(head + "\n" + w1)
+		alone.rewrite(head + "\n" + strings.Replace(w1, `role    = "worker"`, "", 1))
 		alone.provision(0, "down", "--yes")
 		if after := l.traces("w1"); after != before["w1"] {
 			t.Errorf("w1 is not as it was; before:\n%s\nafter:\n%s", before["w1"], after)
