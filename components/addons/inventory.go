@@ -101,3 +101,25 @@ func editInventory(ctx context.Context, site components.Site, keys map[string]an
 	keys[machinesKey] = string(list)
 	return note(ctx, api, keys)
 }
+
+// NodeNames are the names of all Nodes that there are.
+func NodeNames(ctx context.Context, api components.API) ([]string, error) {
+	var list struct {
+		Items []struct{ Metadata struct{ Name string } }
+	}
+	if err := do(ctx, api, "GET", "/api/v1/nodes", "", nil, &list); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(list.Items))
+	for i, item := range list.Items {
+		names[i] = item.Metadata.Name
+	}
+	return names, nil
+}
+
+// Keep forgets every machine of the inventory but those named.
+func Keep(ctx context.Context, site components.Site, names []string) error {
+	return editInventory(ctx, site, map[string]any{}, func(present []components.Member) []components.Member {
+		return slices.DeleteFunc(present, func(m components.Member) bool { return !slices.Contains(names, m.Name) })
+	})
+}

@@ -78,6 +78,7 @@ func newRecoverCommand() *cobra.Command {
 			return s.begin(ctx, config, args[0], token)
 		},
 	).Flags().StringVar(&token, "token", "", "what no cluster was begun with before: the new one's id is made of it")
+	cmd.AddCommand(newRestoreCommand())
 	return cmd
 }
 

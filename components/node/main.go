@@ -35,6 +35,7 @@ var components = map[string]func() *cobra.Command{
 	"etcd":               newEtcdCommand,
 	"etcd-members":       newMembersCommand,
 	"etcd-recover":       newRecoverCommand,
+	"etcd-snapshot":      newSnapshotCommand,
 	"kubelet":            func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 	"proxy":              proxy.NewProxyCommand,
 	"scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },

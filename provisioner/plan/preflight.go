@@ -27,6 +27,10 @@ func (p Problem) Error() string { return p.Machine + ": " + p.Text }
 // Preflight returns every reason why the machines cannot become the cluster,
 // in the order of the file. None of it needs anything on the machine.
 func Preflight(c components.Cluster, found Facts) []Problem {
+	return append(unfinished(c, found), preflight(c, found)...)
+}
+
+func preflight(c components.Cluster, found Facts) []Problem {
 	var problems []Problem
 	for _, m := range c.Machines {
 		f, ok := found.Machines[m.Name]
