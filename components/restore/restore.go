@@ -46,11 +46,18 @@ type Site interface {
 	Backup() Backup
 }
 
+// backupOf finds the backup, also where a run has put something around its site.
 func backupOf(site components.Site) (Backup, error) {
-	if s, ok := site.(Site); ok && s.Backup() != nil {
-		return s.Backup(), nil
+	for {
+		if s, ok := site.(Site); ok && s.Backup() != nil {
+			return s.Backup(), nil
+		}
+		around, ok := site.(interface{ Unwrap() components.Site })
+		if !ok {
+			return nil, errors.New("no backup is at hand")
+		}
+		site = around.Unwrap()
 	}
-	return nil, errors.New("no backup is at hand")
 }
 
 // Secrets brings the authorities, the service account key, the encryption key and

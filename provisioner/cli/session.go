@@ -32,8 +32,9 @@ type session struct {
 	unreach map[string]error         // why a machine does not answer
 	leaving []components.MachineSpec // what the cluster has and the file does not: see meet
 
-	claim    claim // on the lock; made when first needed
-	answered bool  // the API, at an earlier look of a run that goes by what it says
+	backup   *opened // that is being restored, or nil
+	claim    claim   // on the lock; made when first needed
+	answered bool    // the API, at an earlier look of a run that goes by what it says
 	// patience bounds a look at one machine; 0: it has what it needs.
 	patience time.Duration
 

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"provision/components"
+	"provision/components/restore"
 	"provision/provisioner/kube"
 	"provision/provisioner/run"
 )
@@ -16,6 +17,7 @@ type site struct{ *session }
 var (
 	_ components.Site = site{}
 	_ run.Sizer       = site{}
+	_ restore.Site    = site{}
 )
 
 func (s site) Machine(name string) (components.Machine, error) { return s.machine(name) }
@@ -27,6 +29,14 @@ func (s site) Bundle(ctx context.Context, w io.Writer, have map[string]bool) err
 func (s site) BundleSize(have map[string]bool) int64 { return s.bundle.Size(have) }
 
 func (s site) BundleFile(name string) ([]byte, error) { return s.bundle.File(name) }
+
+// Backup is the one that is being restored.
+func (s site) Backup() restore.Backup {
+	if s.backup == nil {
+		return nil
+	}
+	return s.backup
+}
 
 // API returns a client of a master's API server that says it is ready, and where
 // none does, of the first that may become so: an action may be the one that waits.

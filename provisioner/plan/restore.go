@@ -48,6 +48,7 @@ func (b Backup) restored(c components.Cluster, found Facts) Facts {
 		files[components.PKI+"/"+name] = components.FileFact{SHA256: sum, Mode: 0o600}
 	}
 	f.Files, f.Etcd.Data = files, true
+	f.Bundles = append(slices.Clone(f.Bundles), c.Bundle.ID)
 	all := map[string]components.Facts{}
 	for name, facts := range found.Machines {
 		all[name] = facts
@@ -80,7 +81,7 @@ func CheckRestore(c components.Cluster, found Facts, b Backup) []Problem {
 		case m.Name == first && restoring(f) && !b.by(f):
 			say(m.Name, "holds a restore of another backup that is not finished: restore that one, or take it away with `provision down` first")
 		case m.Name == first && restoring(f):
-		case !restoring(found.Machines[first]) && touched(f) && len(f.Traces) > 0:
+		case !restoring(found.Machines[first]) && (f.Etcd.Data || f.Cluster != "" || holdsAuthority(f) || !blank(f)):
 			say(m.Name, "has a cluster's things on it, and a restore wants blank masters: `provision down` takes them away, and what etcd holds with it; where a master still has good data, `provision recover` goes on with those")
 		}
 	}

@@ -20,6 +20,9 @@ type meter struct {
 	tell func(done, total int64)
 }
 
+// Unwrap is the site that is metered, which may be more than a components.Site.
+func (m meter) Unwrap() components.Site { return m.Site }
+
 // Bundle is the site's own, counted.
 func (m meter) Bundle(ctx context.Context, w io.Writer, have map[string]bool) error {
 	var total int64
