@@ -172,6 +172,14 @@ func (m *Machine) recover(args []string) (out []byte, code int, why string) {
 		out, _ = json.Marshal(store)
 		return out, 0, ""
 	}
+	if args[0] == "restore" {
+		if has {
+			return nil, 1, "holds data already"
+		}
+		m.etcd.members = nil
+		m.files[etcdData] = file{mode: 0o600, content: []byte(m.etcd.add(option(args, "--peer"), option(args, "--name"), false).ID)}
+		return nil, 0, ""
+	}
 	if member := m.etcd.find(peer); member != nil && member.running {
 		return nil, 1, "etcd still runs"
 	}

@@ -183,6 +183,8 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		if m.exists(argv[len(argv)-1]) {
 			code = 0
 		}
+	case "rm":
+		delete(m.files, argv[len(argv)-1])
 	case "stat":
 		f, ok := m.files[argv[len(argv)-1]]
 		if !ok {
