@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
@@ -14,10 +16,10 @@ import (
 // newSnapshotCommand writes what this machine's member holds to standard output, as
 // etcd's own tools write a snapshot: its last 32 bytes are the SHA-256 of the rest.
 func newSnapshotCommand() *cobra.Command {
-	var pki, endpoint string
+	var pki, endpoint, into string
 	cmd := &cobra.Command{
 		Use:   "etcd-snapshot",
-		Short: "Write a snapshot of this machine's member to standard output",
+		Short: "Write a snapshot of this machine's member to standard output, or into a folder before an upgrade",
 		Args:  cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := dialMembers(pki, endpoint)
@@ -25,18 +27,54 @@ func newSnapshotCommand() *cobra.Command {
 				return err
 			}
 			defer m.Close()
-			image, err := m.Snapshot(cmd.Context())
-			if err != nil {
+			if into == "" {
+				image, err := m.image(cmd.Context())
+				if err != nil {
+					return err
+				}
+				defer image.Close()
+				_, err = image.WriteTo(os.Stdout)
 				return err
 			}
-			defer image.Close()
-			_, err = io.Copy(os.Stdout, image)
+			kept := schedule{dir: into, prefix: beforeUpgrade, most: mostBeforeUpgrades}
+			name, err := kept.keep(time.Now(), func() (image, error) { return m.image(cmd.Context()) })
+			if err == nil {
+				_, err = fmt.Fprintln(os.Stdout, filepath.Base(name))
+			}
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&pki, "pki", "/etc/provision/pki", "folder of the API server's identity towards etcd")
 	cmd.Flags().StringVar(&endpoint, "endpoint", "https://127.0.0.1:2379", "this machine's member")
+	cmd.Flags().StringVar(&into, "into", "", "folder to keep it in, as one of before an upgrade")
 	return cmd
+}
+
+// mostBeforeUpgrades is how many snapshots of before upgrades are kept.
+const mostBeforeUpgrades = 3
+
+// remote is the image of a member that runs elsewhere: its sum is in it.
+type remote struct {
+	io.ReadCloser
+	size int64
+}
+
+func (r remote) Size() int64 { return r.size }
+
+func (r remote) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.ReadCloser) }
+
+func (m members) image(ctx context.Context) (image, error) {
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	status, err := m.Status(asking, m.endpoint)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := m.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return remote{stream, status.DbSize}, nil
 }
 
 // newRestoreCommand is "etcd-recover restore".
