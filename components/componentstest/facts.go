@@ -24,12 +24,7 @@ func (m *Machine) Facts() components.Facts {
 			f.Modules[name] = true
 		}
 	}
-	f.Sysctls = map[string]string{}
-	for _, name := range base.Sysctls() {
-		if value, ok := m.sysctls[name]; ok {
-			f.Sysctls[name] = value
-		}
-	}
+	f.Sysctls = maps.Clone(m.sysctls)
 	f.Files = map[string]components.FileFact{}
 	f.Agents, f.BundleSums = map[string]bool{}, map[string]bool{}
 	for name, file := range m.files {

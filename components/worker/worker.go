@@ -101,6 +101,7 @@ func (n node) kubelet() {
 		LeaseSeconds:    n.settings.LeaseSeconds,
 		StatusFrequency: n.settings.StatusFrequency.String(),
 		Taints:          taints(n.m),
+		Settings:        n.m.Kubelet,
 	}))
 	n.Unit(kubelet, func(sum string) []byte {
 		return templates.KubeletService(templates.Kubelet{

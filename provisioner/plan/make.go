@@ -15,8 +15,8 @@ import (
 )
 
 // Questions is what facts must be asked for so that Make can decide.
-func Questions(components.Cluster) facts.Questions {
-	return facts.Questions{Sysctls: base.Sysctls(), Modules: base.Modules(), Files: slices.Concat(base.Paths(), runtime.Paths())}
+func Questions(c components.Cluster) facts.Questions {
+	return facts.Questions{Sysctls: base.Sysctls(c), Modules: base.Modules(), Files: slices.Concat(base.Paths(), runtime.Paths())}
 }
 
 // part plans one component's actions on one machine.

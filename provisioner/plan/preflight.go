@@ -34,7 +34,7 @@ func Preflight(c components.Cluster, found Facts) []Problem {
 			continue // whoever connected says so
 		}
 		for _, check := range []func(components.Cluster, components.MachineSpec, components.Facts) string{
-			checkSystem, checkKernel, checkControl, checkModules, checkSize, checkFolders, checkClock, checkAddress, checkIPv6, checkRanges, checkPorts, checkNeighbours, checkFirewall,
+			checkSystem, checkKernel, checkControl, checkModules, checkSize, checkFolders, checkClock, checkSysctls, checkAddress, checkIPv6, checkRanges, checkPorts, checkNeighbours, checkFirewall,
 		} {
 			if text := check(c, m, f); text != "" {
 				problems = append(problems, Problem{m.Name, text})
