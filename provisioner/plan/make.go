@@ -37,6 +37,11 @@ func at(name string, of ...part) stages {
 	return func(w world) []Stage { return []Stage{{Name: name, Jobs: w.jobs(of)}} }
 }
 
+// inTurn is a stage whose restarts have stages of their own after it.
+func inTurn(name string, of ...part) stages {
+	return func(w world) []Stage { return w.inTurn(Stage{Name: name, Jobs: w.jobs(of)}) }
+}
+
 // contents is the table of contents of every run, from bare machines to a
 // serving cluster. Stages are barriers; what a later one needs is in an earlier.
 // Two phases come after them: the wait for what was made (settle), and what takes
@@ -58,7 +63,7 @@ var contents = []struct {
 		controlPlane,
 		at("access", once(access)),
 		at("nodes", labels),
-		at("kubelets", everywhere(worker.Actions), once(inventory)),
+		inTurn("kubelets", everywhere(worker.Actions), once(inventory)),
 	}},
 }
 
