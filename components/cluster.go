@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -88,6 +90,25 @@ type Network struct {
 
 // Dual says that pods and Services have addresses of both families.
 func (n Network) Dual() bool { return n.Pods6.IsValid() }
+
+// Settled is what a cluster that runs cannot change of its network, by the names
+// that the cluster file has for it.
+func (n Network) Settled() map[string]string {
+	settled := map[string]string{
+		"pods": list(n.PodRanges()), "node_mask": strconv.Itoa(n.NodeMask), "services": list(n.ServiceRanges()), "domain": n.Domain}
+	if n.Dual() {
+		settled["node_mask6"] = strconv.Itoa(n.NodeMask6)
+	}
+	return settled
+}
+
+func list(ranges []netip.Prefix) string {
+	var texts []string
+	for _, p := range ranges {
+		texts = append(texts, p.String())
+	}
+	return strings.Join(texts, ", ")
+}
 
 // PodRanges are the ranges of pods, IPv4 first.
 func (n Network) PodRanges() []netip.Prefix { return present(n.Pods, n.Pods6) }

@@ -151,14 +151,15 @@ func sysctls(d *actions.Draft, m components.MachineSpec, f components.Facts) {
 	}
 }
 
-// node says to a person on the machine, and to our own tools there, what it is.
+// node says to a person on the machine, and to facts, what it was set up as.
 func node(c components.Cluster, m components.MachineSpec) []byte {
 	text, err := json.MarshalIndent(struct {
-		Cluster string          `json:"cluster"`
-		Name    string          `json:"name"`
-		Role    components.Role `json:"role"`
-		Address string          `json:"address"`
-	}{c.Name, m.Name, m.Role, m.Address.String()}, "", "  ")
+		Cluster string            `json:"cluster"`
+		Name    string            `json:"name"`
+		Role    components.Role   `json:"role"`
+		Address string            `json:"address"`
+		Network map[string]string `json:"network"`
+	}{c.Name, m.Name, m.Role, m.Address.String(), c.Network.Settled()}, "", "  ")
 	if err != nil {
 		panic(err) // strings always marshal
 	}

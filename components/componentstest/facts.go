@@ -3,6 +3,7 @@ package componentstest
 import (
 	"encoding/json"
 	"maps"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -56,9 +57,13 @@ func (m *Machine) Facts() components.Facts {
 				u.active == "activating" && m.loaded[name] != string(m.files[components.Units+"/"+name].content),
 		}
 	}
-	var node struct{ Cluster string }
+	var node struct {
+		Cluster string
+		Network map[string]string
+		Address netip.Addr
+	}
 	if json.Unmarshal(m.files[components.Etc+"/node.json"].content, &node) == nil {
-		f.Cluster = node.Cluster
+		f.Cluster, f.Network, f.Address = node.Cluster, node.Network, node.Address
 	}
 	f.Certificates = maps.Clone(m.certs)
 	f.Etcd = m.etcdFact()
