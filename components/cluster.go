@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,10 +32,46 @@ type Cluster struct {
 	// Endpoint is "host:port", a name or an address at which people outside reach
 	// the API, and which is in the API servers' certificates; "": none.
 	Endpoint string
+	// ExtraSANs are more names and addresses in the API servers' certificates.
+	ExtraSANs []string
+	Flags     Flags
+	// Registries in the order of the file.
+	Registries []Registry
+	// MaxUnavailable is how many workers may be interrupted at once.
+	MaxUnavailable Amount
 	// Lifetime is how long the machines' certificates live; 0 is a year.
 	Lifetime time.Duration
 	// Machines in the order of the file. The first master is where secrets are born.
 	Machines []MachineSpec
+}
+
+// Flags are more flags for the control plane's components, in the order of their names.
+type Flags struct {
+	APIServer, ControllerManager, Scheduler []Flag
+}
+
+// Flag is one flag; Name has no dashes before it.
+type Flag struct{ Name, Value string }
+
+// Registry says where images of one registry come from.
+type Registry struct {
+	Host       string   // as images' names begin: "docker.io", "registry.example.org:5000"
+	Mirrors    []string // URLs, tried in this order before the registry itself
+	CA         string   // certificates in PEM for the mirrors, or where there are none for the registry itself
+	SkipVerify bool     // do not check theirs at all
+}
+
+// Amount is a number, or a percentage of something. One of them is zero.
+type Amount struct{ Count, Percent int }
+
+// Of is the amount as a number of so many: rounded up, at least one, and no more
+// than there are.
+func (a Amount) Of(total int) int {
+	n := a.Count
+	if a.Percent > 0 {
+		n = (total*a.Percent + 99) / 100
+	}
+	return max(1, min(n, total))
 }
 
 // Network is the cluster's address plan.
@@ -52,6 +90,25 @@ type Network struct {
 
 // Dual says that pods and Services have addresses of both families.
 func (n Network) Dual() bool { return n.Pods6.IsValid() }
+
+// Settled is what a cluster that runs cannot change of its network, by the names
+// that the cluster file has for it.
+func (n Network) Settled() map[string]string {
+	settled := map[string]string{
+		"pods": list(n.PodRanges()), "node_mask": strconv.Itoa(n.NodeMask), "services": list(n.ServiceRanges()), "domain": n.Domain}
+	if n.Dual() {
+		settled["node_mask6"] = strconv.Itoa(n.NodeMask6)
+	}
+	return settled
+}
+
+func list(ranges []netip.Prefix) string {
+	var texts []string
+	for _, p := range ranges {
+		texts = append(texts, p.String())
+	}
+	return strings.Join(texts, ", ")
+}
 
 // PodRanges are the ranges of pods, IPv4 first.
 func (n Network) PodRanges() []netip.Prefix { return present(n.Pods, n.Pods6) }
@@ -86,7 +143,10 @@ type MachineSpec struct {
 	// the cluster is dual-stack. Zero: the Node has none, and its pods do all the same.
 	Address6 netip.Addr
 	Labels   map[string]string
-	Taints   []Taint // in the file's order; nil on a master means upstream's control-plane taint
+	// Kubelet are fields of a KubeletConfiguration, laid over ours, as JSON has them.
+	Kubelet map[string]any
+	Sysctls map[string]string // more kernel settings, by dotted name
+	Taints  []Taint           // in the file's order; nil on a master means upstream's control-plane taint
 	// How SSH reaches it, for the inventory alone: see Member.
 	Login, HostKey string
 }

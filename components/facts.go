@@ -48,6 +48,8 @@ type Facts struct {
 	Sysctls      map[string]string   // by dotted name, of those asked for
 	Certificates map[string]CertFact // by leaf name, from the agent, where there is one
 	Cluster      string              // the name of the cluster that the machine was set up for, or ""
+	Network      map[string]string   // what that cluster's network was then: see Network.Settled; nil where that is not known
+	Address      netip.Addr          // the one that it was set up with; invalid where that is not known
 	Etcd         EtcdFact
 	Generation   uint64 // the highest lock generation the machine has seen
 }

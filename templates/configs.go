@@ -45,13 +45,15 @@ type KubeletConfig struct {
 	LeaseSeconds    int
 	StatusFrequency string
 	Taints          []Taint // to register with
+	// Settings are laid over all this, as JSON has them.
+	Settings map[string]any
 }
 
 // Taint is a Node's taint.
 type Taint struct{ Key, Value, Effect string }
 
 // KubeletYAML returns kubelet's configuration.
-func KubeletYAML(v KubeletConfig) []byte { return render("kubelet.yaml", v) }
+func KubeletYAML(v KubeletConfig) []byte { return withSettings(render("kubelet.yaml", v), v.Settings) }
 
 // ResolvConf is resolv.conf.
 type ResolvConf struct {
@@ -85,6 +87,23 @@ type ContainerdConfig struct {
 
 // ContainerdTOML returns containerd's configuration.
 func ContainerdTOML(v ContainerdConfig) []byte { return render("containerd.toml", v) }
+
+// Hosts is hosts.toml: where containerd takes one registry's images from.
+type Hosts struct {
+	Mirrors    []Mirror // tried before the registry itself
+	Server     string   // the registry's own URL, where something is said of it; else ""
+	CA         string   // path of the certificates that the mirrors, or else Server, are checked against; "": the machine's own
+	SkipVerify bool
+}
+
+// Mirror is one of a registry's.
+type Mirror struct {
+	URL  string
+	Path bool // it has a path, which takes the place of the registry's own
+}
+
+// HostsTOML returns what containerd reads before each pull.
+func HostsTOML(v Hosts) []byte { return render("hosts.toml", v) }
 
 // Setting is one sysctl.
 type Setting struct{ Name, Value string }

@@ -25,10 +25,11 @@ type APIServer struct {
 	Domain       string         // "cluster.local"
 	EvictSeconds int            // how long a new pod tolerates a dead node
 	Several      bool           // there are other API servers to go to
+	Flags        []Flag         // more of them
 }
 
 // APIServerService returns the API server's unit.
-func APIServerService(v APIServer) []byte { return render("apiserver.service", v) }
+func APIServerService(v APIServer) []byte { return withFlags(render("apiserver.service", v), v.Flags) }
 
 // Election is a leader election, in Go's form of durations.
 type Election struct {
@@ -48,18 +49,22 @@ type ControllerManager struct {
 	Services      []netip.Prefix
 	MonitorPeriod string // how often Nodes are looked at
 	MonitorGrace  string // a Node unheard of for so long is not ready
+	Flags         []Flag // more of them
 }
 
 // ControllerManagerService returns the controller manager's unit.
 func ControllerManagerService(v ControllerManager) []byte {
-	return render("controller-manager.service", v)
+	return withFlags(render("controller-manager.service", v), v.Flags)
 }
 
 // Scheduler is scheduler.service.
-type Scheduler struct{ Process }
+type Scheduler struct {
+	Process
+	Flags []Flag // more of them
+}
 
 // SchedulerService returns the scheduler's unit.
-func SchedulerService(v Scheduler) []byte { return render("scheduler.service", v) }
+func SchedulerService(v Scheduler) []byte { return withFlags(render("scheduler.service", v), v.Flags) }
 
 // Certificates is certificates.service.
 type Certificates struct{ Process }

@@ -199,3 +199,14 @@ func TestWaitAPI(t *testing.T) {
 		}
 	})
 }
+
+// answering is a machine whose commands a function answers.
+type answering struct {
+	components.Machine
+	answer func(argv []string) (string, error)
+}
+
+func (a answering) Run(_ context.Context, argv []string, _ io.Reader) ([]byte, error) {
+	out, err := a.answer(argv)
+	return []byte(out), err
+}

@@ -37,6 +37,9 @@ func (a Units) String() string {
 	return strings.Join(parts, "; ")
 }
 
+// Restarts are the names, as people say them, of the units that it restarts.
+func (a Units) Restarts() []string { return names(a.Restart) }
+
 // without leaves out the units that another verb of the same line names.
 func without(units []string, others ...[]string) []string {
 	return slices.DeleteFunc(slices.Clone(units), func(unit string) bool {
@@ -44,13 +47,15 @@ func without(units []string, others ...[]string) []string {
 	})
 }
 
-func short(units []string) string {
+func names(units []string) []string {
 	names := make([]string, len(units))
 	for i, unit := range units {
 		names[i] = strings.TrimSuffix(strings.TrimPrefix(unit, components.UnitName), ".service")
 	}
-	return strings.Join(names, ", ")
+	return names
 }
+
+func short(units []string) string { return strings.Join(names(units), ", ") }
 
 // Touches is empty: units of ours were not there before us, and are taken away
 // by their names.
@@ -130,7 +135,7 @@ func (a Units) Apply(ctx context.Context, on components.Machine, _ components.Si
 			argv = append(argv, "--no-block")
 		}
 		if _, err := on.Run(ctx, append(argv, step.units...), nil); err != nil {
-			return err
+			return why(ctx, on, step.units, err)
 		}
 	}
 	if a.Wait || len(a.Restart) == 0 {

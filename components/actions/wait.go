@@ -26,12 +26,22 @@ func (a WaitAPI) String() string { return "wait until the API server is ready" }
 // Touches is empty.
 func (WaitAPI) Touches() []components.Touch { return nil }
 
-// Apply asks again and again; the last answer is the error.
+// mostRestarts is how often an API server may end while it is waited for. One whose
+// etcd is not there yet tries for half a minute before it ends; one that does not
+// like its flags ends at once.
+const mostRestarts = 5
+
+// Apply asks again and again; the last answer is the error, with what the machine's
+// own API server said last.
 func (a WaitAPI) Apply(ctx context.Context, on components.Machine, site components.Site) error {
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
 	var last error
-	for {
+	before := 0
+	if a.Own {
+		before = restarted(ctx, on, Service("apiserver"))
+	}
+	for try := 1; ; try++ {
 		api, err := a.api(ctx, on, site)
 		if err == nil {
 			err = api.Ready(ctx)
@@ -42,8 +52,14 @@ func (a WaitAPI) Apply(ctx context.Context, on components.Machine, site componen
 		if ctx.Err() == nil || last == nil {
 			last = err // what was wrong, not that time was up
 		}
+		if a.Own && try%20 == 0 && restarted(ctx, on, Service("apiserver"))-before >= mostRestarts {
+			cancel()
+		}
 		select {
 		case <-ctx.Done():
+			if words := a.words(on); words != "" {
+				return fmt.Errorf("the API server is not ready: %w; the last that it said: %s", last, words)
+			}
 			return fmt.Errorf("the API server is not ready: %w", last)
 		case <-time.After(pollEvery):
 		}
@@ -55,4 +71,14 @@ func (a WaitAPI) api(ctx context.Context, on components.Machine, site components
 		return site.APIOf(ctx, on.Name())
 	}
 	return site.API(ctx)
+}
+
+// words are asked for when the time to wait is over, and are not waited for long.
+func (a WaitAPI) words(on components.Machine) string {
+	if !a.Own {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return lastWords(ctx, on, Service("apiserver"))
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	"provision/components"
 	"provision/components/actions"
@@ -34,10 +35,14 @@ func Paths() []string {
 	return []string{sysctlFile, modulesFile, networkdFile, managerFile, sliceFile, targetFile, targetLink}
 }
 
+// conntrack is loaded for those who set what it is told by sysctl: at the boot, before
+// anything else would load it.
+const conntrack = "nf_conntrack"
+
 // Modules are the kernel modules that facts are asked for. A machine that
 // lacks br_netfilter or a tunnel cannot be a node; that is preflight's to say.
 func Modules() []string {
-	return []string{"br_netfilter", "nf_tables", "overlay", "tun", "wireguard"}
+	return []string{"br_netfilter", conntrack, "nf_tables", "overlay", "tun", "wireguard"}
 }
 
 // settings are kubelet's own (it refuses others, with protectKernelDefaults),
@@ -59,19 +64,37 @@ var settings = []actions.Setting{
 const IPv6 = "net.ipv6.conf.all.forwarding"
 
 // Sysctls are the names that facts are asked for.
-func Sysctls() []string {
-	names := make([]string, len(settings), len(settings)+1)
-	for i, s := range settings {
-		names[i] = s.Name
+func Sysctls(c components.Cluster) []string {
+	names := []string{IPv6}
+	for _, s := range settings {
+		names = append(names, s.Name)
 	}
-	return append(names, IPv6)
+	for _, m := range c.Machines {
+		names = slices.AppendSeq(names, maps.Keys(m.Sysctls))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// wanted are the settings of a machine: ours, and then those that its file names.
+func wanted(m components.MachineSpec) []actions.Setting {
+	all := slices.Clone(settings)
+	for _, name := range slices.Sorted(maps.Keys(m.Sysctls)) {
+		all = append(all, actions.Setting{Name: name, Value: m.Sysctls[name]})
+	}
+	return all
+}
+
+// NeedsModule says that a setting is there only with a module that we load.
+func NeedsModule(sysctl string) bool {
+	return strings.HasPrefix(sysctl, "net.bridge.") || strings.HasPrefix(sysctl, "net.netfilter.nf_conntrack")
 }
 
 // Actions prepare the machine.
 func Actions(c components.Cluster, m components.MachineSpec, f components.Facts) []components.Action {
 	d := actions.NewDraft("base", f)
-	modules(d, f)
-	sysctls(d, f)
+	modules(d, m, f)
+	sysctls(d, m, f)
 	managers(d, f)
 	d.File(nodeFile, 0o644, node(c, m))
 	d.File(sliceFile, 0o644, templates.Slice())
@@ -96,10 +119,11 @@ func managers(d *actions.Draft, f components.Facts) {
 	d.File(networkStamp, 0o644, stamp)
 }
 
-func modules(d *actions.Draft, f components.Facts) {
+func modules(d *actions.Draft, m components.MachineSpec, f components.Facts) {
+	tracks := slices.ContainsFunc(wanted(m), func(s actions.Setting) bool { return strings.HasPrefix(s.Name, "net.netfilter.") })
 	var names []string
 	for _, name := range Modules() {
-		if f.Modules[name] {
+		if f.Modules[name] && (name != conntrack || tracks) {
 			names = append(names, name)
 		}
 	}
@@ -111,12 +135,13 @@ func modules(d *actions.Draft, f components.Facts) {
 	}
 }
 
-func sysctls(d *actions.Draft, f components.Facts) {
-	all := make([]templates.Setting, len(settings))
+func sysctls(d *actions.Draft, m components.MachineSpec, f components.Facts) {
+	var all []templates.Setting
 	var differ []actions.Setting
-	for i, s := range settings {
-		all[i] = templates.Setting(s)
-		if f.Sysctls[s.Name] != s.Value {
+	for _, s := range wanted(m) {
+		all = append(all, templates.Setting(s))
+		// The kernel writes tabs between several values.
+		if strings.Join(strings.Fields(f.Sysctls[s.Name]), " ") != s.Value {
 			differ = append(differ, s)
 		}
 	}
@@ -126,14 +151,15 @@ func sysctls(d *actions.Draft, f components.Facts) {
 	}
 }
 
-// node says to a person on the machine, and to our own tools there, what it is.
+// node says to a person on the machine, and to facts, what it was set up as.
 func node(c components.Cluster, m components.MachineSpec) []byte {
 	text, err := json.MarshalIndent(struct {
-		Cluster string          `json:"cluster"`
-		Name    string          `json:"name"`
-		Role    components.Role `json:"role"`
-		Address string          `json:"address"`
-	}{c.Name, m.Name, m.Role, m.Address.String()}, "", "  ")
+		Cluster string            `json:"cluster"`
+		Name    string            `json:"name"`
+		Role    components.Role   `json:"role"`
+		Address string            `json:"address"`
+		Network map[string]string `json:"network"`
+	}{c.Name, m.Name, m.Role, m.Address.String(), c.Network.Settled()}, "", "  ")
 	if err != nil {
 		panic(err) // strings always marshal
 	}

@@ -23,7 +23,7 @@ func words(list []components.Action) string {
 func TestOnlySysctlsThatDiffer(t *testing.T) {
 	c := componentstest.Cluster("m1")
 	f := components.Facts{Sysctls: map[string]string{}}
-	for _, name := range base.Sysctls() {
+	for _, name := range base.Sysctls(c) {
 		f.Sysctls[name] = "1"
 	}
 	f.Sysctls["kernel.keys.root_maxkeys"], f.Sysctls["kernel.keys.root_maxbytes"], f.Sysctls["kernel.panic"] = "1000000", "25000000", "10"
@@ -57,7 +57,7 @@ func TestEveryTouchIsAsked(t *testing.T) {
 	for _, action := range base.Actions(c, c.Machines[0], f) {
 		for _, touch := range action.Touches() {
 			asked := map[components.Kind][]string{
-				components.KindFile: base.Paths(), components.KindSysctl: base.Sysctls(), components.KindModule: base.Modules(),
+				components.KindFile: base.Paths(), components.KindSysctl: base.Sysctls(c), components.KindModule: base.Modules(),
 			}[touch.Kind]
 			if touch.Kind != components.KindDir && !slices.Contains(asked, touch.Name) {
 				t.Errorf("nobody looks at %s %s", touch.Kind, touch.Name)

@@ -3,6 +3,7 @@ package componentstest
 import (
 	"encoding/json"
 	"maps"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -24,12 +25,7 @@ func (m *Machine) Facts() components.Facts {
 			f.Modules[name] = true
 		}
 	}
-	f.Sysctls = map[string]string{}
-	for _, name := range base.Sysctls() {
-		if value, ok := m.sysctls[name]; ok {
-			f.Sysctls[name] = value
-		}
-	}
+	f.Sysctls = maps.Clone(m.sysctls)
 	f.Files = map[string]components.FileFact{}
 	f.Agents, f.BundleSums = map[string]bool{}, map[string]bool{}
 	for name, file := range m.files {
@@ -61,9 +57,13 @@ func (m *Machine) Facts() components.Facts {
 				u.active == "activating" && m.loaded[name] != string(m.files[components.Units+"/"+name].content),
 		}
 	}
-	var node struct{ Cluster string }
+	var node struct {
+		Cluster string
+		Network map[string]string
+		Address netip.Addr
+	}
 	if json.Unmarshal(m.files[components.Etc+"/node.json"].content, &node) == nil {
-		f.Cluster = node.Cluster
+		f.Cluster, f.Network, f.Address = node.Cluster, node.Network, node.Address
 	}
 	f.Certificates = maps.Clone(m.certs)
 	f.Etcd = m.etcdFact()

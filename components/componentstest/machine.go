@@ -58,6 +58,7 @@ func New(name string) *Machine {
 		sysctls: map[string]string{
 			"kernel.keys.root_maxbytes": "25000000", "kernel.keys.root_maxkeys": "1000000", "kernel.panic": "0",
 			"kernel.panic_on_oops": "1", "vm.overcommit_memory": "0", "vm.panic_on_oom": "0", "net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0",
+			"net.core.somaxconn": "4096", "net.ipv4.tcp_rmem": "4096\t131072\t6291456",
 		},
 		modules: map[string]bool{},
 		units:   map[string]*unit{},
@@ -178,6 +179,8 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		code, why = m.modprobe(argv[len(argv)-1])
 	case "systemd-sysctl":
 		code, why = m.sysctl(argv[1])
+	case "rm":
+		delete(m.files, argv[len(argv)-1])
 	case "test":
 		code = 1
 		if m.exists(argv[len(argv)-1]) {
@@ -197,6 +200,8 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		}
 		m.settle()
 		switch argv[1] {
+		case "apiserver", "controller-manager", "scheduler":
+			code, why = tryFlags(argv[2:])
 		case "etcd-members":
 			out, code, why = m.members(argv[2:])
 		case "etcd-recover":
@@ -216,6 +221,16 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		return fails(code, why)
 	}
 	return out, nil
+}
+
+// tryFlags is a component that reads its flags and gives help: it knows most.
+func tryFlags(args []string) (code int, why string) {
+	for _, arg := range args {
+		if name, _, _ := strings.Cut(arg, "="); strings.HasPrefix(name, "--no-such-") {
+			return 1, "Error: unknown flag: " + name
+		}
+	}
+	return 0, ""
 }
 
 func (m *Machine) exists(name string) bool {

@@ -63,7 +63,35 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	if d.Starts(APIServer) {
 		d.Add(Started())
 	}
-	return d.Actions()
+	return append(p.tries(), d.Actions()...)
+}
+
+// tries come before anything is changed: flags of the cluster file that a component
+// would not start with.
+func (p plane) tries() []components.Action {
+	var tries []components.Action
+	for _, component := range []struct {
+		unit, command string
+		flags         []components.Flag
+	}{
+		{APIServer, "apiserver", p.c.Flags.APIServer},
+		{controllerManager, "controller-manager", p.c.Flags.ControllerManager},
+		{scheduler, "scheduler", p.c.Flags.Scheduler},
+	} {
+		if len(component.flags) > 0 && p.Written(actions.UnitPath(component.unit)) {
+			tries = append(tries, TryFlags{Program: p.node(), Command: component.command, Flags: component.flags})
+		}
+	}
+	return tries
+}
+
+// flags as templates have them.
+func flags(of []components.Flag) []templates.Flag {
+	var flags []templates.Flag
+	for _, flag := range of {
+		flags = append(flags, templates.Flag(flag))
+	}
+	return flags
 }
 
 // plane is one machine's control plane while it is drafted.
@@ -117,6 +145,7 @@ func (p plane) apiServer() {
 			Domain:       p.c.Network.Domain,
 			EvictSeconds: p.settings.EvictSeconds,
 			Several:      len(p.c.Masters()) > 1,
+			Flags:        flags(p.c.Flags.APIServer),
 		})
 	}, authenticationFile, auditFile)
 }
@@ -134,6 +163,7 @@ func (p plane) controllerManager() {
 			Services:      p.c.Network.ServiceRanges(),
 			MonitorPeriod: p.settings.MonitorPeriod.String(),
 			MonitorGrace:  p.settings.MonitorGrace.String(),
+			Flags:         flags(p.c.Flags.ControllerManager),
 		})
 	}, controllerManagerKubeconfig)
 }
@@ -142,6 +172,6 @@ func (p plane) scheduler() {
 	p.kubeconfig(schedulerKubeconfig, "scheduler")
 	p.File(schedulerFile, 0o600, templates.SchedulerYAML(p.election()))
 	p.Unit(scheduler, func(sum string) []byte {
-		return templates.SchedulerService(templates.Scheduler{Process: p.process(p.node(), sum, "GOGC=75")})
+		return templates.SchedulerService(templates.Scheduler{Process: p.process(p.node(), sum, "GOGC=75"), Flags: flags(p.c.Flags.Scheduler)})
 	}, schedulerKubeconfig, schedulerFile)
 }

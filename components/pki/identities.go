@@ -56,7 +56,7 @@ func apiNames(c components.Cluster, m components.MachineSpec) []string {
 	if host := c.EndpointHost(); host != "" {
 		names = append(names, host)
 	}
-	return sorted(names...)
+	return sorted(append(names, c.ExtraSANs...)...)
 }
 
 func sorted(names ...string) []string {

@@ -54,6 +54,7 @@ func Actions(c components.Cluster, _ components.MachineSpec, f components.Facts)
 		LowerOOM:      f.LowerOOM,
 		SystemdCgroup: CgroupDriver(f) == "systemd",
 	}))
+	registries(d, c, f)
 	d.Unit(Unit, func(sum string) []byte {
 		return templates.ContainerdService(templates.Containerd{Process: templates.Process{
 			Binary:      c.BundleDir() + "/bin/containerd",

@@ -47,7 +47,9 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	n := node{Draft: actions.NewDraft("worker", f), c: c, m: m, f: f, settings: failover.From(c.Detect, c.Evict)}
 	n.kubelet()
 	n.proxy()
-	n.Start(false, kubelet, proxy)
+	// They are waited for: where kubelet does not start with its settings, no other
+	// machine is to go the same way.
+	n.Start(true, kubelet, proxy)
 	return n.Actions()
 }
 
@@ -101,6 +103,7 @@ func (n node) kubelet() {
 		LeaseSeconds:    n.settings.LeaseSeconds,
 		StatusFrequency: n.settings.StatusFrequency.String(),
 		Taints:          taints(n.m),
+		Settings:        n.m.Kubelet,
 	}))
 	n.Unit(kubelet, func(sum string) []byte {
 		return templates.KubeletService(templates.Kubelet{

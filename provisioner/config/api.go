@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 // apiPort is components.PortAPI: this package knows none of ours.
@@ -15,6 +17,7 @@ func (l *loader) api(block *apiSchema, c *Cluster) {
 	if block == nil {
 		return
 	}
+	l.extraSANs(block.ExtraSANs, c)
 	text := l.text(block.Endpoint, "")
 	if text == "" {
 		return
@@ -39,6 +42,30 @@ func (l *loader) api(block *apiSchema, c *Cluster) {
 		l.report(subject, "Endpoint inside the cluster", "%s lies in a range of pods or Services: an endpoint is an address of the network around them.", addr)
 	default:
 		c.API.Endpoint = net.JoinHostPort(addr.String(), port)
+	}
+}
+
+// mostSANs leaves room for those that every certificate has.
+const mostSANs = 32
+
+// extraSANs reads names and addresses: nobody but their own API server may be called so.
+func (l *loader) extraSANs(attr *hcl.Attribute, c *Cluster) {
+	names := l.texts(attr)
+	if len(names) > mostSANs {
+		l.report(attr.Expr.Range().Ptr(), "Too many names", "%s has %d names, and a certificate of ours holds %d beside its own.", attr.Name, len(names), mostSANs)
+		return
+	}
+	for _, text := range names {
+		name := strings.TrimSuffix(strings.ToLower(text), ".")
+		addr, notAddr := netip.ParseAddr(text)
+		switch subject := attr.Expr.Range().Ptr(); {
+		case notAddr != nil && (!isDNSName(name) || only(name, digits+".")), notAddr == nil && addr.Zone() != "":
+			l.report(subject, "Invalid name", "%s holds names and addresses such as \"api.example.org\" and \"203.0.113.7\", without a port or a star; %q is neither.", attr.Name, text)
+		case notAddr == nil:
+			c.API.ExtraSANs = append(c.API.ExtraSANs, addr.Unmap().String())
+		default:
+			c.API.ExtraSANs = append(c.API.ExtraSANs, name)
+		}
 	}
 }
 

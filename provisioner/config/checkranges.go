@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"net/netip"
 
 	"github.com/hashicorp/hcl/v2"
@@ -29,6 +30,7 @@ func (l *loader) checkRanges(schema fileSchema, file *File, origins []origin) {
 			pods, services = n.Pods6, n.Services6
 		}
 		l.checkInside(m.Address, &origins[i].address, pods, services)
+		l.checkPods(m, &origins[i].name, n)
 		l.checkInside(m.Address6, &origins[i].address6, n.Pods6, n.Services6)
 		if m.Address6.IsValid() && m.Address.Is4() && n.Pods.IsValid() && n.Services.IsValid() && !n.Pods6.IsValid() && !n.Services6.IsValid() {
 			l.report(&origins[i].address6, "Unused IPv6 address", "address6 is for clusters with both families: give network.pods and network.services a range of IPv6 as well, or leave it out.")
@@ -72,6 +74,20 @@ func (l *loader) checkUnderlay(file *File, origins []origin) {
 			l.report(subject, "One family missing", "Machines with an IPv6 address need both families in the cluster: give network.pods and network.services a range of IPv6 after that of IPv4.")
 		case m.Address.Is6() && m.Address6.IsValid():
 			l.report(&origins[i].address6, "Unused IPv6 address", "address is of IPv6 already: address6 goes beside an address of IPv4.")
+		}
+	}
+}
+
+// checkPods makes sure that a machine's subnet has an address for every pod that is
+// asked for by name: one is the subnet's own, one the bridge's, one goes to nobody.
+func (l *loader) checkPods(m Machine, subject *hcl.Range, n Network) {
+	pods, said := m.Kubelet["maxPods"].(json.Number)
+	if !said || !n.Pods.IsValid() {
+		return
+	}
+	if most := 1<<(32-n.NodeMask) - 3; pods.String() != "" {
+		if asked, err := pods.Int64(); err == nil && asked > int64(most) {
+			l.report(subject, "Too many pods", "max_pods is %d, and a machine's /%d (network.node_mask) has addresses for %d pods: ask for fewer, or for a shorter mask, which only a new cluster can have.", asked, n.NodeMask, most)
 		}
 	}
 }

@@ -27,6 +27,13 @@ func (l *loader) cluster(block *clusterSchema, c *Cluster) {
 	l.overlay(block.Overlay, &c.Overlay)
 	l.api(block.API, c)
 	l.failover(block.Failover, &c.Failover)
+	c.Flags = Flags{
+		APIServer:         l.flags(block.APIServer, "apiserver"),
+		ControllerManager: l.flags(block.ControllerManager, "controller_manager"),
+		Scheduler:         l.flags(block.Scheduler, "scheduler"),
+	}
+	c.Registries = l.registries(block.Registries)
+	c.MaxUnavailable = l.amount(block.MaxUnavailable, Amount{Percent: 10})
 	if block.Verify != nil {
 		c.Verify.Outside = l.outside(block.Verify.Outside)
 	}

@@ -31,6 +31,32 @@ type Cluster struct {
 	API      API
 	Failover Failover
 	Verify   Verify
+	Flags    Flags
+	// Registries in the order of the file.
+	Registries []Registry
+	// MaxUnavailable is how many workers may be interrupted at once.
+	MaxUnavailable Amount
+}
+
+// Amount is a number, or a percentage of something. One of them is zero.
+type Amount struct{ Count, Percent int }
+
+// Flags are more flags for the control plane's components, in the order of their names.
+type Flags struct {
+	APIServer, ControllerManager, Scheduler []Flag
+}
+
+// Flag is one flag; Name has no dashes before it.
+type Flag struct{ Name, Value string }
+
+// Registry says where images of one registry come from.
+type Registry struct {
+	Host    string   // as images' names begin: "docker.io", "registry.example.org:5000"
+	Mirrors []string // URLs, tried in this order before the registry itself
+	// CA are the certificates, in PEM, that mirrors are checked against, or where there
+	// are none the registry itself; "": the machine's own.
+	CA         string
+	SkipVerify bool // do not check theirs at all
 }
 
 // Network is the cluster's address plan.
@@ -62,6 +88,8 @@ type API struct {
 	// Endpoint is "host:port": a name, or an address that any master may have for a
 	// while, or a load balancer's; "": each master's own address.
 	Endpoint string
+	// ExtraSANs are more names and addresses in the API servers' certificates.
+	ExtraSANs []string
 }
 
 // Failover says how soon a dead machine's pods are replaced.
@@ -98,6 +126,10 @@ type Machine struct {
 	Labels   map[string]string
 	Taints   []Taint // nil: nothing was said, which on a master means upstream's taint; empty: none
 	SSH      SSH     // the cluster's ssh block and the machine's own, merged
+	// Kubelet are fields of a KubeletConfiguration, as JSON has them, and Sysctls kernel
+	// settings by their dotted names: the cluster's and the machine's own, merged.
+	Kubelet map[string]any
+	Sysctls map[string]string
 }
 
 // Taint is a Node's taint.

@@ -40,6 +40,8 @@ func TestDefaults(t *testing.T) {
 			},
 			Overlay:  Overlay{Mode: "auto", Port: 51820, Keepalive: 25 * time.Second},
 			Failover: Failover{Detect: 6 * time.Second, Evict: 4 * time.Second},
+
+			MaxUnavailable: Amount{Percent: 10},
 		},
 		Machines: []Machine{machine("m1", Master, "10.0.0.1"), machine("m2", Worker, "10.0.0.2")},
 		SSH:      SSH{Port: 22, User: "root"},

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,21 +17,27 @@ import (
 // documented are the sections of the reference and the part of the schema that
 // each is about.
 var documented = map[string]any{
-	"## cluster":                  clusterSchema{},
-	"### cluster.network":         networkSchema{},
-	"### cluster.overlay":         overlaySchema{},
-	"### cluster.api":             apiSchema{},
-	"### cluster.failover":        failoverSchema{},
-	"### cluster.verify":          verifySchema{},
-	"### cluster.ssh":             sshSchema{},
-	"### cluster.ssh.bastion":     bastionSchema{},
-	"## machine":                  machineSchema{},
-	"### machine.ssh":             machineSSHSchema{},
-	"### machine.ssh.bastion":     bastionSchema{},
-	"## variable":                 variableSchema{},
-	"## locals":                   nil,
-	"## Functions":                nil,
-	"## Several machines at once": nil,
+	"## cluster":                     clusterSchema{},
+	"### cluster.network":            networkSchema{},
+	"### cluster.overlay":            overlaySchema{},
+	"### cluster.api":                apiSchema{},
+	"### cluster.failover":           failoverSchema{},
+	"### cluster.kubelet":            kubeletSchema{},
+	"### cluster.apiserver":          flagsSchema{},
+	"### cluster.controller_manager": flagsSchema{},
+	"### cluster.scheduler":          flagsSchema{},
+	"### cluster.registry":           registrySchema{},
+	"### cluster.verify":             verifySchema{},
+	"### machine.kubelet":            kubeletSchema{},
+	"### cluster.ssh":                sshSchema{},
+	"### cluster.ssh.bastion":        bastionSchema{},
+	"## machine":                     machineSchema{},
+	"### machine.ssh":                machineSSHSchema{},
+	"### machine.ssh.bastion":        bastionSchema{},
+	"## variable":                    variableSchema{},
+	"## locals":                      nil,
+	"## Functions":                   nil,
+	"## Several machines at once":    nil,
 }
 
 // reference returns the sections of docs/cluster-hcl.md by heading, without
@@ -135,6 +142,7 @@ func TestReferenceTellsDefaults(t *testing.T) {
 		"### cluster.network: | `pods` | `\"" + c.Network.Pods.String() + "\"` |",
 		"### cluster.network: | `services` | `\"" + c.Network.Services.String() + "\"` |",
 		"### cluster.network: | `domain` | `\"" + c.Network.Domain + "\"` |",
+		"## cluster: | `max_unavailable` | `\"" + strconv.Itoa(c.MaxUnavailable.Percent) + "%\"` |",
 		"### cluster.failover: | `detect` | `\"" + c.Failover.Detect.String() + "\"` |",
 		"### cluster.failover: | `evict` | `\"" + c.Failover.Evict.String() + "\"` |",
 		"### cluster.overlay: | `mode` | `\"" + c.Overlay.Mode + "\"` |",

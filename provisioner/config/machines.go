@@ -14,11 +14,13 @@ type origin struct {
 	name, address, address6, role, host, endpoint hcl.Range
 }
 
-// inherited is what machines have from the cluster's ssh block. sudo is nil
+// inherited is what machines have from the cluster block. sudo is nil
 // where it was not said: then it depends on each machine's user.
 type inherited struct {
 	SSH
-	sudo *bool
+	sudo    *bool
+	kubelet map[string]any
+	sysctls map[string]string
 }
 
 // machines decodes the machine blocks into file, and returns where each machine
@@ -27,7 +29,7 @@ func (l *loader) machines(schema fileSchema, file *File) []origin {
 	from := inherited{SSH: sshDefaults()}
 	if schema.Cluster != nil {
 		block := schema.Cluster.SSH.attributes()
-		from = inherited{l.ssh(block, from.SSH), l.sudo(block.sudo, nil)}
+		from = inherited{l.ssh(block, from.SSH), l.sudo(block.sudo, nil), l.kubelet(schema.Cluster.Kubelet, nil), l.sysctls(schema.Cluster.Sysctls, nil)}
 	}
 	file.SSH = from.SSH
 	file.SSH.Sudo = from.User != "root"
@@ -124,6 +126,8 @@ func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherit
 	m.Address6 = l.address6(block)
 	m.Labels = l.labels(block.Labels)
 	m.Taints = l.taints(block.Taints)
+	m.Kubelet = l.kubelet(block.Kubelet, inherited.kubelet)
+	m.Sysctls = l.sysctls(block.Sysctls, inherited.sysctls)
 	own := block.SSH.attributes()
 	m.SSH = l.ssh(own, inherited.SSH)
 	m.SSH.Sudo = m.SSH.User != "root"

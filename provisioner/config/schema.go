@@ -36,6 +36,32 @@ type clusterSchema struct {
 	Failover  *failoverSchema `hcl:"failover,block"`
 	SSH       *sshSchema      `hcl:"ssh,block"`
 	Verify    *verifySchema   `hcl:"verify,block"`
+
+	MaxUnavailable    *hcl.Attribute   `hcl:"max_unavailable,optional"`
+	Sysctls           *hcl.Attribute   `hcl:"sysctls,optional"`
+	Kubelet           *kubeletSchema   `hcl:"kubelet,block"`
+	APIServer         *flagsSchema     `hcl:"apiserver,block"`
+	ControllerManager *flagsSchema     `hcl:"controller_manager,block"`
+	Scheduler         *flagsSchema     `hcl:"scheduler,block"`
+	Registries        []registrySchema `hcl:"registry,block"`
+}
+
+type kubeletSchema struct {
+	MaxPods  *hcl.Attribute `hcl:"max_pods,optional"`
+	Settings *hcl.Attribute `hcl:"settings,optional"`
+}
+
+// flagsSchema is the block of a component that takes flags.
+type flagsSchema struct {
+	ExtraArgs *hcl.Attribute `hcl:"extra_args,optional"`
+}
+
+type registrySchema struct {
+	Host       string         `hcl:"host,label"`
+	HostRange  hcl.Range      `hcl:"host,label_range"`
+	Mirrors    *hcl.Attribute `hcl:"mirrors,optional"`
+	CA         *hcl.Attribute `hcl:"ca,optional"`
+	SkipVerify *hcl.Attribute `hcl:"skip_verify,optional"`
 }
 
 type networkSchema struct {
@@ -56,7 +82,8 @@ type overlaySchema struct {
 }
 
 type apiSchema struct {
-	Endpoint *hcl.Attribute `hcl:"endpoint,optional"`
+	Endpoint  *hcl.Attribute `hcl:"endpoint,optional"`
+	ExtraSANs *hcl.Attribute `hcl:"extra_sans,optional"`
 }
 
 type failoverSchema struct {
@@ -103,6 +130,8 @@ type machineSchema struct {
 	Address6   *hcl.Attribute    `hcl:"address6,optional"`
 	Labels     *hcl.Attribute    `hcl:"labels,optional"`
 	Taints     *hcl.Attribute    `hcl:"taints,optional"`
+	Sysctls    *hcl.Attribute    `hcl:"sysctls,optional"`
+	Kubelet    *kubeletSchema    `hcl:"kubelet,block"`
 	SSH        *machineSSHSchema `hcl:"ssh,block"`
 }
 

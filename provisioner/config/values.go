@@ -2,6 +2,7 @@ package config
 
 import (
 	"math/big"
+	"strconv"
 	"strings"
 	"time"
 
@@ -94,6 +95,24 @@ func (l *loader) number(attr *hcl.Attribute, fallback, low, high int, summary st
 		return fallback
 	}
 	return int(n)
+}
+
+// amount returns a number of machines, or a percentage of them.
+func (l *loader) amount(attr *hcl.Attribute, fallback Amount) Amount {
+	text := l.text(attr, "")
+	if text == "" {
+		return fallback
+	}
+	digits, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.Atoi(digits)
+	switch {
+	case err != nil || n < 1 || strconv.Itoa(n) != digits || percent && n > 100 || n > 5000:
+		l.report(attr.Expr.Range().Ptr(), "Invalid amount", "%s must be a number of machines such as 2, or a share of them such as \"25%%\", and at least 1; not %q.", attr.Name, text)
+		return fallback
+	case percent:
+		return Amount{Percent: n}
+	}
+	return Amount{Count: n}
 }
 
 func (l *loader) port(attr *hcl.Attribute, fallback int) int {

@@ -110,7 +110,7 @@ if [ -d /var/lib/provision/etcd/member/wal ]; then
   node=$(sed -n 's,^ExecStart=\(/opt/provision/[A-Za-z0-9.-]*/bin/node\) etcd .*,\1,p' /etc/systemd/system/provision-etcd.service 2>/dev/null)
   [ -x "$node" ] && systemctl is-active -q provision-etcd && echo "etcd $("$node" etcd-members list 2>/dev/null | tr -d '\n')"
 fi
-[ -f /etc/provision/node.json ] && sed -n 's/^  "cluster": "\([a-z0-9.-]*\)",$/cluster \1/p' /etc/provision/node.json | head -n 1
+[ -f /etc/provision/node.json ] && echo "node $(head -c 4096 /etc/provision/node.json | tr '\n' ' ')"
 [ -f /var/lib/provision/lock/generation ] && echo "generation $(first /var/lib/provision/lock/generation)"
 set +f
 

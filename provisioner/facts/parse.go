@@ -103,7 +103,7 @@ var records = map[string]func(p *parser, rest string) error{
 	"firewall":      readFirewall,
 	"firewall-rule": readFirewallRule,
 
-	"cluster": text(func(f *components.Facts) *string { return &f.Cluster }),
+	"node": readNode,
 
 	"overlay-problem": readOverlayProblem,
 	"etcd-data":       func(p *parser, _ string) error { p.facts.Etcd.Data = true; return nil },

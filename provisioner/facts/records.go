@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,23 @@ func readEtcd(p *parser, rest string) error {
 	p.facts.Etcd = fact
 	return err
 }
+
+// readNode reads the file that says what the machine was set up as. One that somebody
+// spoilt says nothing.
+func readNode(p *parser, rest string) error {
+	var node struct {
+		Cluster, Address string
+		Network          map[string]string
+	}
+	if json.Unmarshal([]byte(rest), &node) != nil || !clusterName.MatchString(node.Cluster) {
+		return nil
+	}
+	p.facts.Cluster, p.facts.Network = node.Cluster, node.Network
+	p.facts.Address, _ = netip.ParseAddr(node.Address)
+	return nil
+}
+
+var clusterName = regexp.MustCompile(`^[a-z0-9.-]{1,63}$`)
 
 func readSysctl(p *parser, rest string) error {
 	name, value, _ := strings.Cut(rest, " ")

@@ -18,7 +18,8 @@ import (
 //     have data need each other to serve at all;
 //   - masters without data join etcd, one after the other;
 //   - their API servers start, against members that are voters by then;
-//   - masters whose etcd or API server must be restarted are, one at a time.
+//   - masters on which anything must be restarted have their turn, one at a time,
+//     then workers in batches.
 func controlPlane(w world) []Stage {
 	view := etcd.Look(w.Cluster, w.facts.Machines)
 	members := func(w world, m components.MachineSpec, f components.Facts) []components.Action {
@@ -27,7 +28,8 @@ func controlPlane(w world) []Stage {
 	network, plane, containers := everywhere(worker.Network), everywhere(master.Actions), everywhere(runtime.Actions)
 
 	begin, serve := Stage{Name: "control plane"}, Stage{Name: "control planes"}
-	var joins, restarts []Stage
+	var joins, turns []Stage
+	workers := Stage{}
 	for _, m := range w.Machines {
 		if m.Role == components.Master && view.Step(m) == etcd.Enter {
 			begin.add(w.job(m, members, network, containers))
@@ -38,17 +40,20 @@ func controlPlane(w world) []Stage {
 			continue
 		}
 		job := w.job(m, members, network, plane, containers)
-		if len(w.Masters()) > 1 && interrupts(job) {
+		switch {
+		case m.Role == components.Worker && len(restarts(job)) > 0 && !abrupt(job):
+			workers.add(job)
+		case m.Role == components.Master && len(w.Masters()) > 1 && len(restarts(job)) > 0 && (interrupts(job) || !abrupt(job)):
 			// Its API server is ready only with its etcd: the next master waits for both.
-			if !slices.Contains(job.Actions, master.Started()) {
+			if interrupts(job) && !slices.Contains(job.Actions, master.Started()) {
 				job.Actions = append(job.Actions, master.Started())
 			}
-			restarts = append(restarts, Stage{Name: "restart of " + m.Name, Jobs: []Job{job}})
-			continue
+			turns = append(turns, careful("restart", job))
+		default:
+			begin.add(job)
 		}
-		begin.add(job)
 	}
-	return slices.Concat([]Stage{begin}, joins, []Stage{serve}, restarts)
+	return slices.Concat([]Stage{begin}, joins, []Stage{serve}, turns, w.batches("restart", workers.Jobs))
 }
 
 // add adds a job that has anything to do.

@@ -15,8 +15,8 @@ import (
 )
 
 // Questions is what facts must be asked for so that Make can decide.
-func Questions(components.Cluster) facts.Questions {
-	return facts.Questions{Sysctls: base.Sysctls(), Modules: base.Modules(), Files: slices.Concat(base.Paths(), runtime.Paths())}
+func Questions(c components.Cluster) facts.Questions {
+	return facts.Questions{Sysctls: base.Sysctls(c), Modules: base.Modules(), Files: slices.Concat(base.Paths(), runtime.Paths())}
 }
 
 // part plans one component's actions on one machine.
@@ -35,6 +35,11 @@ type stages func(w world) []Stage
 // at is one stage of that name, of these parts.
 func at(name string, of ...part) stages {
 	return func(w world) []Stage { return []Stage{{Name: name, Jobs: w.jobs(of)}} }
+}
+
+// inTurn is a stage whose restarts have stages of their own after it.
+func inTurn(name string, of ...part) stages {
+	return func(w world) []Stage { return w.inTurn(Stage{Name: name, Jobs: w.jobs(of)}) }
 }
 
 // contents is the table of contents of every run, from bare machines to a
@@ -58,7 +63,7 @@ var contents = []struct {
 		controlPlane,
 		at("access", once(access)),
 		at("nodes", labels),
-		at("kubelets", everywhere(worker.Actions), once(inventory)),
+		inTurn("kubelets", everywhere(worker.Actions), once(inventory)),
 	}},
 }
 

@@ -142,7 +142,7 @@ func TestARestartIsOfOneMasterAtATime(t *testing.T) {
 	var stages []string
 	for _, phase := range Make(c, look(s), time.Now()).Phases {
 		for _, stage := range phase.Stages {
-			if stage.Name != "kubelets" && stage.Name != "ready" {
+			if strings.HasPrefix(stage.Name, "restart") {
 				stages = append(stages, stage.Name)
 				if last := stage.Jobs[0].Actions; len(stage.Jobs) != 1 || last[len(last)-1] != master.Started() {
 					t.Errorf("%s: the next does not wait until it serves: %v", stage.Name, stage.Jobs)

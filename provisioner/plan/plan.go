@@ -25,6 +25,9 @@ type Phase struct {
 type Stage struct {
 	Name string `json:"name"`
 	Jobs []Job  `json:"jobs"`
+	// Careful says that what fails on one machine ends the run: the stages after it
+	// would do the same to others, and one machine fewer serves already.
+	Careful bool `json:"careful,omitempty"`
 }
 
 // Job is one machine's part of a stage. An action that fails ends the job.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -38,14 +39,14 @@ func preflight(c components.Cluster, found Facts) []Problem {
 			continue // whoever connected says so
 		}
 		for _, check := range []func(components.Cluster, components.MachineSpec, components.Facts) string{
-			checkSystem, checkKernel, checkControl, checkModules, checkSize, checkFolders, checkClock, checkAddress, checkIPv6, checkRanges, checkPorts, checkNeighbours, checkFirewall,
+			checkSystem, checkKernel, checkControl, checkModules, checkSize, checkFolders, checkClock, checkSysctls, checkAddress, checkIPv6, checkRanges, checkPorts, checkNeighbours, checkFirewall,
 		} {
 			if text := check(c, m, f); text != "" {
 				problems = append(problems, Problem{m.Name, text})
 			}
 		}
 	}
-	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), moved(c, found), checkLeaving(c, found))
+	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), settled(c, found), checkLeaving(c, found))
 }
 
 // Strangers finds machines of a cluster of another name: whoever has the wrong
@@ -85,6 +86,43 @@ func versions(c components.Cluster, found Facts) []Problem {
 		}
 	}
 	return problems
+}
+
+// settled refuses another network than the cluster was made with: what it gave out
+// cannot be taken back while it runs. It is said once, of the first machine that
+// remembers.
+func settled(c components.Cluster, found Facts) []Problem {
+	why := map[string]string{
+		"pods": "a Node keeps the subnet that it was given", "node_mask": "a Node keeps the subnet that it was given", "node_mask6": "a Node keeps the subnet that it was given",
+		"services": "Services keep the addresses that they were given, and the API's own is in its certificates",
+		"domain":   "it is in every pod's resolv.conf, and tokens are issued in its name",
+	}
+	wanted := c.Network.Settled()
+	for _, m := range c.Machines {
+		f := found.Machines[m.Name]
+		if f.Network == nil || f.Cluster != c.Name {
+			continue
+		}
+		var problems []Problem
+		for _, name := range slices.Sorted(maps.Keys(why)) {
+			if f.Network[name] != wanted[name] {
+				problems = append(problems, Problem{m.Name, fmt.Sprintf(
+					"was set up with network.%s = %s, and the file says %s: %s; put back what the file said, or take the cluster away with `provision down` (with the file of before) and begin anew",
+					name, said(f.Network[name]), said(wanted[name]), why[name])})
+			}
+		}
+		if len(problems) > 0 {
+			return problems
+		}
+	}
+	return moved(c, found)
+}
+
+func said(value string) string {
+	if value == "" {
+		return "nothing"
+	}
+	return fmt.Sprintf("%.100q", value)
 }
 
 // moved finds Nodes whose pod subnets are not of the file's ranges: Kubernetes gives

@@ -33,6 +33,10 @@ func checkMasters(c components.Cluster, found Facts) []Problem {
 		}
 		_, known := view.Member(m)
 		switch {
+		case f.Address.IsValid() && f.Address != m.Address && f.Cluster == c.Name && len(masters) == 1:
+			say(m, "was set up with the address %s, and the file says %s: a cluster's only master keeps its address, by which its etcd and every other machine know it; put %s back, or add other masters first", f.Address, m.Address, f.Address)
+		case f.Address.IsValid() && f.Address != m.Address && f.Cluster == c.Name:
+			say(m, "was set up with the address %s, and the file says %s: members of etcd know each other by their addresses; take it out of the file, run `provision up`, and put it back with its new address", f.Address, m.Address)
 		case view.Lost(m) && !view.Begun:
 			say(m, "has lost etcd's data, which were in %s/etcd, and no other master has any: put them back, or take the cluster away with `provision down` and begin a new one", components.State)
 		case f.Etcd.Cluster != "" && f.Etcd.Cluster != view.Cluster && view.Recovered:

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -135,6 +136,20 @@ func checkFolders(c components.Cluster, _ components.MachineSpec, f components.F
 		return fmt.Sprintf("has %d MiB free below /opt; %d are needed for the programs", f.RootFree>>20, minRoot>>20)
 	}
 	return ""
+}
+
+// checkSysctls finds settings of the file that the kernel does not have.
+func checkSysctls(_ components.Cluster, m components.MachineSpec, f components.Facts) string {
+	var lacking []string
+	for _, name := range slices.Sorted(maps.Keys(m.Sysctls)) {
+		if _, there := f.Sysctls[name]; !there && !base.NeedsModule(name) {
+			lacking = append(lacking, name)
+		}
+	}
+	if len(lacking) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("has a kernel without the setting %s, which the file gives a value; take it out of sysctls, or load the module that brings it at each boot", strings.Join(lacking, ", "))
 }
 
 func checkClock(_ components.Cluster, _ components.MachineSpec, f components.Facts) string {

@@ -19,7 +19,17 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 		Detect:  file.Cluster.Failover.Detect,
 		Evict:   file.Cluster.Failover.Evict,
 
-		Endpoint: file.Cluster.API.Endpoint,
+		Endpoint:       file.Cluster.API.Endpoint,
+		ExtraSANs:      file.Cluster.API.ExtraSANs,
+		MaxUnavailable: components.Amount(file.Cluster.MaxUnavailable),
+		Flags: components.Flags{
+			APIServer:         flags(file.Cluster.Flags.APIServer),
+			ControllerManager: flags(file.Cluster.Flags.ControllerManager),
+			Scheduler:         flags(file.Cluster.Flags.Scheduler),
+		},
+	}
+	for _, registry := range file.Cluster.Registries {
+		c.Registries = append(c.Registries, components.Registry(registry))
 	}
 	for _, m := range file.Machines {
 		spec := components.MachineSpec{
@@ -29,6 +39,8 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 			Endpoint: m.Endpoint,
 			Address6: m.Address6,
 			Labels:   m.Labels,
+			Kubelet:  m.Kubelet,
+			Sysctls:  m.Sysctls,
 			HostKey:  m.SSH.HostKey,
 			Login:    m.SSH.User + "@" + net.JoinHostPort(m.SSH.Host, strconv.Itoa(m.SSH.Port)),
 		}
@@ -41,4 +53,12 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 		c.Machines = append(c.Machines, spec)
 	}
 	return c
+}
+
+func flags(of []config.Flag) []components.Flag {
+	var flags []components.Flag
+	for _, flag := range of {
+		flags = append(flags, components.Flag(flag))
+	}
+	return flags
 }

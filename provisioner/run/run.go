@@ -54,8 +54,8 @@ type Interruptible interface{ Interruptible() bool }
 // Apply carries out p, and what is left of it as replanned after each phase.
 //
 // A machine whose action failed runs nothing after it; its neighbours finish
-// their part of the stage. A failed worker is then left out, a failed master
-// stops the run. The error joins one error for each failed machine.
+// their part of the stage. A failed worker is then left out; a failed master stops
+// the run, and so does any machine in a careful stage. The error joins one error for each failed machine.
 func Apply(ctx context.Context, p plan.Plan, env Env) (err error) {
 	r := &runner{env: env, announced: announce(p), done: map[string]bool{}, failed: map[string]error{}}
 	hard, stop := outlive(ctx, env.Grace)
@@ -136,6 +136,9 @@ func (r *runner) phase(phase plan.Phase) error {
 		if err := context.Cause(r.soft); err != nil {
 			return errors.Join(r.failures(), fmt.Errorf("stopped in %s: %w", stage.Name, err))
 		}
+		if stage.Careful && slices.ContainsFunc(stage.Jobs, func(job plan.Job) bool { return r.failed[job.Machine] != nil }) {
+			return errors.Join(r.failures(), fmt.Errorf("stopped after %s: others would be restarted in the same way, and nothing more is until it is well there", stage.Name))
+		}
 		for _, master := range r.env.Masters {
 			if r.failed[master] != nil {
 				return r.failures()
@@ -182,7 +185,7 @@ func (r *runner) rest(p plan.Plan) (plan.Plan, error) {
 	for _, phase := range p.Phases {
 		kept := plan.Phase{Name: phase.Name}
 		for _, stage := range phase.Stages {
-			left := plan.Stage{Name: stage.Name}
+			left := plan.Stage{Name: stage.Name, Careful: stage.Careful}
 			for _, job := range stage.Jobs {
 				if r.failed[job.Machine] != nil {
 					continue

@@ -16,7 +16,10 @@ func (p *Printer) Plan(what plan.Plan) error {
 		if what.Phases == nil {
 			what.Phases = []plan.Phase{} // [], where nil would be null
 		}
-		return p.Document(what)
+		return p.Document(struct {
+			plan.Plan
+			Restarts []plan.Restart `json:"restarts"`
+		}{what, what.Restarts()})
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -45,7 +48,26 @@ func planText(s style, what plan.Plan) string {
 		text.WriteString("\n")
 	}
 	fmt.Fprintf(&text, "%s on %s\n", count(what.Count(), "change"), count(len(what.Machines()), "machine"))
+	if restarts := what.Restarts(); len(restarts) > 0 {
+		fmt.Fprintf(&text, "%s\n", clean(restartText(restarts)))
+	}
 	return text.String()
+}
+
+// restartText counts and names them: "4 restarts: apiserver on m1, then m2; kubelet on
+// w1, w2".
+func restartText(restarts []plan.Restart) string {
+	total := 0
+	var parts []string
+	for _, r := range restarts {
+		total += r.Count()
+		var batches []string
+		for _, batch := range r.Batches {
+			batches = append(batches, strings.Join(batch, ", "))
+		}
+		parts = append(parts, strings.Join(r.Units, ", ")+" on "+strings.Join(batches, ", then "))
+	}
+	return count(total, "restart") + ": " + strings.Join(parts, "; ")
 }
 
 // alike are the machines of a stage to which the same is done.

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"provision/components"
+	"provision/components/actions"
 	"provision/provisioner/plan"
 	"provision/provisioner/run"
 	"provision/provisioner/verify"
@@ -86,6 +87,21 @@ func TestPlan(t *testing.T) {
 	golden(t, "nothing.txt", out.String())
 	if errout.Len() > 0 {
 		t.Errorf("on standard error: %s", errout.String())
+	}
+}
+
+func TestPlanNamesRestarts(t *testing.T) {
+	restart := func(machine string, units ...string) plan.Job {
+		return plan.Job{Machine: machine, Actions: []components.Action{actions.Units{Of: "units", Restart: units}}}
+	}
+	var out bytes.Buffer
+	err := New(&out, io.Discard, false).Plan(plan.Plan{Phases: []plan.Phase{{Name: "cluster", Stages: []plan.Stage{
+		{Name: "restart of m1", Jobs: []plan.Job{restart("m1", "provision-etcd.service", "provision-apiserver.service")}},
+		{Name: "restart of m2", Jobs: []plan.Job{restart("m2", "provision-etcd.service", "provision-apiserver.service")}},
+		{Name: "kubelets of w1, w2", Jobs: []plan.Job{restart("w1", "provision-kubelet.service"), restart("w2", "provision-kubelet.service")}},
+	}}}})
+	if want := "4 changes on 4 machines\n6 restarts: etcd, apiserver on m1, then m2; kubelet on w1, w2\n"; err != nil || !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%v; got\n%s\nwant at its end\n%s", err, out.String(), want)
 	}
 }
 
