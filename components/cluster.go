@@ -39,6 +39,9 @@ type Cluster struct {
 	Registries []Registry
 	// MaxUnavailable is how many workers may be interrupted at once.
 	MaxUnavailable Amount
+	// Emulate is the earlier minor version, "1.35", that the control plane behaves as
+	// while an upgrade can be taken back; "": its own.
+	Emulate string
 	// Lifetime is how long the machines' certificates live; 0 is a year.
 	Lifetime time.Duration
 	// Machines in the order of the file. The first master is where secrets are born.

@@ -77,6 +77,7 @@ type UnitFact struct {
 	Active  string // "active", "inactive", "failed", "activating", ...
 	Enabled bool
 	Started time.Time // zero where it is not running
+	Bundle  string    // the id of the bundle that its file names; "" where none
 	Stale   bool      // a file of it or its configuration is newer than the process
 }
 
@@ -125,4 +126,5 @@ type NodeFact struct {
 	Addr     string // InternalIP
 	PodCIDRs []string
 	Version  string // kubelet's
+	Drained  bool   // it was emptied for an upgrade, and is closed to new pods since
 }

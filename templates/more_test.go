@@ -27,7 +27,7 @@ func TestFlagsOfTheFile(t *testing.T) {
 	if again := string(APIServerService(v)); strings.Count(again, "\n") != strings.Count(unit, "\n")-3 {
 		t.Errorf("three lines are more than without, and got\n%s", unit)
 	}
-	scheduler := string(SchedulerService(Scheduler{process, []Flag{{"tls-min-version", "VersionTLS13"}}}))
+	scheduler := string(SchedulerService(Scheduler{Process: process, Flags: []Flag{{"tls-min-version", "VersionTLS13"}}}))
 	if !strings.Contains(scheduler, "\n  --tls-min-version=VersionTLS13\nRestart=") {
 		t.Errorf("the last flag is\n%s", scheduler)
 	}

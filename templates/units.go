@@ -25,6 +25,7 @@ type APIServer struct {
 	Domain       string         // "cluster.local"
 	EvictSeconds int            // how long a new pod tolerates a dead node
 	Several      bool           // there are other API servers to go to
+	Emulate      string         // an earlier minor version to behave as, "1.35", or ""
 	Flags        []Flag         // more of them
 }
 
@@ -49,6 +50,7 @@ type ControllerManager struct {
 	Services      []netip.Prefix
 	MonitorPeriod string // how often Nodes are looked at
 	MonitorGrace  string // a Node unheard of for so long is not ready
+	Emulate       string // as APIServer's
 	Flags         []Flag // more of them
 }
 
@@ -60,6 +62,7 @@ func ControllerManagerService(v ControllerManager) []byte {
 // Scheduler is scheduler.service.
 type Scheduler struct {
 	Process
+	Emulate string // as APIServer's
 	Flags []Flag // more of them
 }
 

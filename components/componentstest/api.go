@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"provision/components"
+	"provision/components/drain"
 )
 
 // API is an API server made of memory: objects by path, merge patches, and
@@ -207,19 +208,41 @@ func (a *API) Facts() components.ClusterFacts {
 	return facts
 }
 
+// Kubelet says of a Node, where there is one, that it is Ready with a kubelet of that
+// version, as the kubelet itself does.
+func (a *API) Kubelet(node, version string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	path := "/api/v1/nodes/" + node
+	if object := a.objects[path]; object != nil {
+		a.objects[path] = merge(object, map[string]any{"status": map[string]any{
+			"conditions": []any{map[string]any{"type": "Ready", "status": "True"}},
+			"nodeInfo":   map[string]any{"kubeletVersion": version}}})
+	}
+}
+
 func nodeFact(object map[string]any) components.NodeFact {
 	text, err := json.Marshal(object)
 	if err != nil {
 		panic(err) // it came from JSON
 	}
 	var node struct {
-		Metadata struct{ Labels map[string]string }
+		Metadata struct{ Labels, Annotations map[string]string }
 		Spec     struct{ Taints []components.Taint }
+		Status   struct {
+			Conditions []struct{ Type, Status string }
+			NodeInfo   struct{ KubeletVersion string }
+		}
 	}
 	if err := json.Unmarshal(text, &node); err != nil {
 		panic(err)
 	}
-	return components.NodeFact{Labels: node.Metadata.Labels, Taints: node.Spec.Taints}
+	fact := components.NodeFact{Labels: node.Metadata.Labels, Taints: node.Spec.Taints,
+		Version: node.Status.NodeInfo.KubeletVersion, Drained: node.Metadata.Annotations[drain.Mark] != ""}
+	for _, condition := range node.Status.Conditions {
+		fact.Ready = fact.Ready || condition.Type == "Ready" && condition.Status == "True"
+	}
+	return fact
 }
 
 // Object returns an object by its path, or nil.

@@ -53,6 +53,7 @@ func (m *Machine) Facts() components.Facts {
 		onDisk := field(string(m.files[components.Units+"/"+name].content), "Environment=PROVISION_SUM=")
 		f.Units[name] = components.UnitFact{
 			Active: u.active, Enabled: u.enabled,
+			Bundle: bundleOf(string(m.files[components.Units+"/"+name].content)),
 			Stale: u.active == "active" && u.sum != onDisk ||
 				u.active == "activating" && m.loaded[name] != string(m.files[components.Units+"/"+name].content),
 		}
@@ -68,6 +69,15 @@ func (m *Machine) Facts() components.Facts {
 	f.Certificates = maps.Clone(m.certs)
 	f.Etcd = m.etcdFact()
 	return f
+}
+
+// bundleOf is the id of the bundle that a unit's file runs a program of.
+func bundleOf(unit string) string {
+	id, _, is := strings.Cut(field(unit, "ExecStart="+components.Root+"/"), "/bin/")
+	if !is || strings.HasPrefix(id, "agent-") {
+		return ""
+	}
+	return id
 }
 
 // ours says what facts look at without being asked.

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"provision/components"
+	"provision/components/etcd"
 )
 
 // Machine is a machine made of memory. Its methods may be called from several
@@ -24,6 +25,8 @@ type Machine struct {
 	// Fail is asked before each effect ("run systemctl start ...", "write /etc/..."),
 	// and what it returns is the effect's error. It makes a run die anywhere.
 	Fail func(effect string) error
+	// Breaks says of a unit's text that its program ends at once.
+	Breaks func(unit string) bool
 
 	name    string
 	mu      sync.Mutex
@@ -172,6 +175,9 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 	code, why := 0, ""
 	switch command := path.Base(argv[0]); command {
 	case "systemctl":
+		if slices.Contains(argv, "show") {
+			out = m.show(argv[1:])
+		}
 		code, why = m.systemctl(argv[1:])
 	case "networkctl":
 		code, why = 1, "systemd-networkd is not running, please start it first."
@@ -179,6 +185,8 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		code, why = m.modprobe(argv[len(argv)-1])
 	case "systemd-sysctl":
 		code, why = m.sysctl(argv[1])
+	case "journalctl":
+		out = []byte("it did not like its flags\n")
 	case "rm":
 		delete(m.files, argv[len(argv)-1])
 	case "test":
@@ -186,8 +194,6 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		if m.exists(argv[len(argv)-1]) {
 			code = 0
 		}
-	case "rm":
-		delete(m.files, argv[len(argv)-1])
 	case "stat":
 		f, ok := m.files[argv[len(argv)-1]]
 		if !ok {
@@ -204,6 +210,11 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 			code, why = tryFlags(argv[2:])
 		case "etcd-members":
 			out, code, why = m.members(argv[2:])
+		case "etcd-snapshot":
+			if m.etcdFact().Leader == "" {
+				return fails(1, "etcd does not serve")
+			}
+			m.files[etcd.SnapshotFolder+"/upgrade-1.db"] = file{mode: 0o600}
 		case "etcd-recover":
 			out, code, why = m.recover(argv[2:])
 		default:

@@ -1,6 +1,7 @@
 package componentstest
 
 import (
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -16,6 +17,22 @@ type unit struct {
 	active  string // "active", "inactive", "activating" (it is started again and again)
 	file    string // content when the process was started
 	sum     string // what the process carries
+	deaths  int    // how often it ended by itself
+}
+
+// show is what "systemctl show" prints of units.
+func (m *Machine) show(args []string) []byte {
+	m.settle()
+	var out strings.Builder
+	for _, name := range args[1:] {
+		if u := m.units[name]; u != nil {
+			if u.active == "activating" {
+				u.deaths++
+			}
+			fmt.Fprintf(&out, "Id=%s\nActiveState=%s\nNRestarts=%d\n\n", name, u.active, u.deaths)
+		}
+	}
+	return []byte(out.String())
 }
 
 // systemctl does what systemd does, as far as actions use it.
@@ -137,6 +154,9 @@ func (m *Machine) runs(text string) bool {
 		return true // a target
 	}
 	if f, ok := m.files[binary[1]]; !ok || f.mode&0o100 == 0 {
+		return false
+	}
+	if m.Breaks != nil && m.Breaks(text) {
 		return false
 	}
 	return !slices.ContainsFunc(reads.FindAllString(text, -1), func(name string) bool {

@@ -29,6 +29,8 @@ const (
 type Drain struct {
 	Node    string
 	Timeout time.Duration // 0: 5 minutes
+	// Reopened says that the machine stays, and an Open follows.
+	Reopened bool
 }
 
 // Component is "drain".
@@ -43,6 +45,10 @@ func (Drain) Touches() []components.Touch { return nil }
 
 // Interruptible says that the next run goes on where this one was.
 func (Drain) Interruptible() bool { return true }
+
+// Mark is the annotation of a Node that was closed by a Drain which is to be followed
+// by an Open, however often the run is killed in between.
+const Mark = "provision.internal/drained"
 
 // Apply drains.
 func (a Drain) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
@@ -61,38 +67,85 @@ func (a Drain) Apply(ctx context.Context, _ components.Machine, site components.
 		if closed {
 			undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
-			err = errors.Join(err, a.set(undo, api, nil))
+			err = errors.Join(err, set(undo, api, a.Node, nil, nil))
 		}
 		return err
 	}
 	return nil
 }
 
-func (a Drain) path() string { return "/api/v1/nodes/" + a.Node }
+// closing is what of a Node says whether it takes pods.
+type closing struct {
+	Metadata struct{ Annotations map[string]string }
+	Spec     struct{ Unschedulable bool }
+}
 
-// close closes the Node, and says whether it was open.
+func look(ctx context.Context, api components.API, node string) (closing, error) {
+	var found closing
+	text, err := api.Do(ctx, "GET", "/api/v1/nodes/"+node, "", nil)
+	if err != nil {
+		return found, err
+	}
+	if err := json.Unmarshal(text, &found); err != nil {
+		return found, fmt.Errorf("node %s: %w", node, err)
+	}
+	return found, nil
+}
+
+// close closes the Node, and says whether it is this Drain's to open again.
 func (a Drain) close(ctx context.Context, api components.API) (bool, error) {
-	text, err := api.Do(ctx, "GET", a.path(), "", nil)
+	node, err := look(ctx, api, a.Node)
 	if err != nil {
 		return false, err
 	}
-	var node struct{ Spec struct{ Unschedulable bool } }
-	if err := json.Unmarshal(text, &node); err != nil {
-		return false, fmt.Errorf("node %s: %w", a.Node, err)
-	}
 	if node.Spec.Unschedulable {
-		return false, nil
+		return node.Metadata.Annotations[Mark] != "", nil
 	}
-	return true, a.set(ctx, api, true)
+	var mark any
+	if a.Reopened {
+		mark = "yes"
+	}
+	return true, set(ctx, api, a.Node, true, mark)
 }
 
-func (a Drain) set(ctx context.Context, api components.API, unschedulable any) error {
-	body, err := json.Marshal(map[string]any{"spec": map[string]any{"unschedulable": unschedulable}})
+// set closes a Node, or opens it where unschedulable is nil.
+func set(ctx context.Context, api components.API, node string, unschedulable, mark any) error {
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"annotations": map[string]any{Mark: mark}},
+		"spec":     map[string]any{"unschedulable": unschedulable},
+	})
 	if err != nil {
 		return err
 	}
-	_, err = api.Do(ctx, "PATCH", a.path(), "application/merge-patch+json", body)
+	_, err = api.Do(ctx, "PATCH", "/api/v1/nodes/"+node, "application/merge-patch+json", body)
 	return err
+}
+
+// Open lets new pods come to a Node again that a Drain has closed. One that somebody
+// else closed stays closed.
+type Open struct {
+	Node string
+}
+
+// Component is "drain".
+func (Open) Component() string { return "drain" }
+
+func (a Open) String() string { return "let new pods come to node " + a.Node + " again" }
+
+// Touches is empty: nothing of it is on the machine.
+func (Open) Touches() []components.Touch { return nil }
+
+// Apply opens it.
+func (a Open) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
+	api, err := site.API(ctx)
+	if err != nil {
+		return err
+	}
+	node, err := look(ctx, api, a.Node)
+	if err != nil || node.Metadata.Annotations[Mark] == "" {
+		return err
+	}
+	return set(ctx, api, a.Node, nil, nil)
 }
 
 // empty evicts until nothing is left.
@@ -105,6 +158,7 @@ func (a Drain) empty(ctx context.Context, api components.API) error {
 	defer cancel()
 	var held []string // what was not evicted at the last look, and why
 	var failed error  // a look that got no answer: a master may be going
+	turns := newTurns()
 	for {
 		pods, err := a.pods(ctx, api)
 		if err == nil && len(pods) == 0 {
@@ -112,8 +166,12 @@ func (a Drain) empty(ctx context.Context, api components.API) error {
 		}
 		if failed = err; err == nil {
 			held = held[:0]
-			for _, p := range pods {
+			now, later := turns.next(ctx, api, pods)
+			for _, p := range now {
 				held = append(held, p.evict(ctx, api))
+			}
+			for _, p := range later {
+				held = append(held, p.Metadata.Namespace+"/"+p.Metadata.Name+" waits for the one before it to be replaced")
 			}
 		}
 		select {
@@ -138,15 +196,18 @@ func (a Drain) stuck(cause error, held []string, failed error) error {
 	return fmt.Errorf("node %s: %w; it takes new pods again: %s%s", a.Node, cause, strings.Join(held, "; "), more)
 }
 
+// owner is what a pod is one of several of.
+type owner struct {
+	Kind, Name, UID string
+	Controller      bool
+}
+
 type pod struct {
 	Metadata struct {
 		Namespace, Name, UID string
 		Annotations          map[string]string
-		OwnerReferences      []struct {
-			Kind       string
-			Controller bool
-		}
-		DeletionTimestamp string
+		OwnerReferences      []owner
+		DeletionTimestamp    string
 	}
 	Spec   struct{ NodeName string }
 	Status struct{ Phase string }

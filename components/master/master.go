@@ -12,6 +12,7 @@ import (
 	"provision/components"
 	"provision/components/actions"
 	"provision/components/failover"
+	"provision/components/upgrade"
 	"provision/templates"
 )
 
@@ -55,6 +56,7 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	}
 	d := actions.NewDraft("master", f)
 	p := plane{Draft: d, c: c, m: m, f: f, settings: failover.From(c.Detect, c.Evict)}
+	p.emulation()
 	p.apiServer()
 	p.controllerManager()
 	p.scheduler()
@@ -64,6 +66,18 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 		d.Add(Started())
 	}
 	return append(p.tries(), d.Actions()...)
+}
+
+// emulation leaves word of which version the control plane behaves as: whoever looks
+// at the machine knows by it that the upgrade can be taken back.
+func (p plane) emulation() {
+	_, there := p.f.Files[upgrade.EmulateFile]
+	switch {
+	case p.c.Emulate != "":
+		p.File(upgrade.EmulateFile, 0o644, upgrade.Emulate(p.c.Emulate))
+	case there:
+		p.Add(actions.Remove{Of: "master", Path: upgrade.EmulateFile})
+	}
 }
 
 // tries come before anything is changed: flags of the cluster file that a component
@@ -145,6 +159,7 @@ func (p plane) apiServer() {
 			Domain:       p.c.Network.Domain,
 			EvictSeconds: p.settings.EvictSeconds,
 			Several:      len(p.c.Masters()) > 1,
+			Emulate:      p.c.Emulate,
 			Flags:        flags(p.c.Flags.APIServer),
 		})
 	}, authenticationFile, auditFile)
@@ -163,6 +178,7 @@ func (p plane) controllerManager() {
 			Services:      p.c.Network.ServiceRanges(),
 			MonitorPeriod: p.settings.MonitorPeriod.String(),
 			MonitorGrace:  p.settings.MonitorGrace.String(),
+			Emulate:       p.c.Emulate,
 			Flags:         flags(p.c.Flags.ControllerManager),
 		})
 	}, controllerManagerKubeconfig)
@@ -172,6 +188,6 @@ func (p plane) scheduler() {
 	p.kubeconfig(schedulerKubeconfig, "scheduler")
 	p.File(schedulerFile, 0o600, templates.SchedulerYAML(p.election()))
 	p.Unit(scheduler, func(sum string) []byte {
-		return templates.SchedulerService(templates.Scheduler{Process: p.process(p.node(), sum, "GOGC=75"), Flags: flags(p.c.Flags.Scheduler)})
+		return templates.SchedulerService(templates.Scheduler{Emulate: p.c.Emulate, Process: p.process(p.node(), sum, "GOGC=75"), Flags: flags(p.c.Flags.Scheduler)})
 	}, schedulerKubeconfig, schedulerFile)
 }

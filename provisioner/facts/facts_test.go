@@ -34,9 +34,9 @@ bundle 1.36.3-0123456789ab
 bundle-sum ` + sumA + `
 file-sum ` + sumA + ` /etc/provision/kubelet.yaml
 file-mode 644 /etc/provision/kubelet.yaml
-unit provision-kubelet.service active enabled abc abc
-unit provision-proxy.service failed disabled abc def
-unit provision-etcd.service inactive enabled - def
+unit provision-kubelet.service active enabled abc abc 1.36.3-0123456789ab
+unit provision-proxy.service failed disabled abc def -
+unit provision-etcd.service inactive enabled - def 1.36.3-0123456789ab
 listen tcp 0100007F:1F90 77 my server
 listen tcp6 00000000000000000000000001000000:0016 78
 generation 7
@@ -65,9 +65,9 @@ func TestAnAnswerIsRead(t *testing.T) {
 		t.Errorf("file: %+v", got)
 	}
 	for unit, want := range map[string]components.UnitFact{
-		"provision-kubelet.service": {Active: "active", Enabled: true},
+		"provision-kubelet.service": {Active: "active", Enabled: true, Bundle: "1.36.3-0123456789ab"},
 		"provision-proxy.service":   {Active: "failed", Stale: true},
-		"provision-etcd.service":    {Active: "inactive", Enabled: true},
+		"provision-etcd.service":    {Active: "inactive", Enabled: true, Bundle: "1.36.3-0123456789ab"},
 	} {
 		if got := f.Units[unit]; got != want {
 			t.Errorf("%s: got %+v, want %+v", unit, got, want)

@@ -99,7 +99,8 @@ if [ -n "$units" ]; then
     runs=; [ "$reload" = yes ] && runs=unread
     [ "$pid" != 0 ] && runs=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^PROVISION_SUM=//p' | head -n 1)
     wants=$(sed -n 's/^Environment=PROVISION_SUM=//p' "/etc/systemd/system/$id" 2>/dev/null | head -n 1)
-    echo "unit $id $active $enabled ${runs:--} ${wants:--}"
+    bundle=$(sed -n 's,^ExecStart=/opt/provision/\([0-9][A-Za-z0-9.+-]*\)/bin/.*,\1,p' "/etc/systemd/system/$id" 2>/dev/null | head -n 1)
+    echo "unit $id $active $enabled ${runs:--} ${wants:--} ${bundle:--}"
   done
 fi
 awk '/^  "problems": \[$/ {on = 1; next} /^  \]/ {on = 0} on {sub(/^ */, ""); sub(/,$/, ""); print "overlay-problem " $0}' \

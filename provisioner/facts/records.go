@@ -98,13 +98,14 @@ func readFileMode(p *parser, rest string) error {
 // readUnit reads "<name> <active> <enabled> <sum it runs with> <sum of its file>".
 func readUnit(p *parser, rest string) error {
 	fields := strings.Fields(rest)
-	if len(fields) != 5 {
-		return fmt.Errorf("%d fields instead of 5", len(fields))
+	if len(fields) != 6 {
+		return fmt.Errorf("%d fields instead of 6", len(fields))
 	}
 	p.facts.Units[fields[0]] = components.UnitFact{
 		Active:  fields[1],
 		Enabled: fields[2] == "enabled",
 		Stale:   fields[3] != "-" && fields[3] != fields[4],
+		Bundle:  strings.TrimPrefix(fields[5], "-"),
 	}
 	return nil
 }

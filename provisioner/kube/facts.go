@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"provision/components"
+	"provision/components/drain"
 )
 
 // Inventory is the ConfigMap in kube-system in which components/addons notes
@@ -57,8 +58,9 @@ func (c *Client) nodes(ctx context.Context) (map[string]components.NodeFact, err
 	var list struct {
 		Items []struct {
 			Metadata struct {
-				Name   string
-				Labels map[string]string
+				Name        string
+				Labels      map[string]string
+				Annotations map[string]string
 			}
 			Spec struct {
 				PodCIDRs []string
@@ -81,6 +83,7 @@ func (c *Client) nodes(ctx context.Context) (map[string]components.NodeFact, err
 			Taints:   item.Spec.Taints,
 			PodCIDRs: item.Spec.PodCIDRs,
 			Version:  item.Status.NodeInfo.KubeletVersion,
+			Drained:  item.Metadata.Annotations[drain.Mark] != "",
 		}
 		for _, condition := range item.Status.Conditions {
 			if condition.Type == "Ready" {

@@ -39,8 +39,14 @@ func controlPlane(w world) []Stage {
 			serve.add(w.job(m, plane))
 			continue
 		}
+		f := w.facts.Machines[m.Name]
+		if m.Role == components.Worker && w.behind(f) {
+			continue // see followers
+		}
 		job := w.job(m, members, network, plane, containers)
 		switch {
+		case m.Role == components.Master && (w.changes(planeBundle(f)) || unsettled(f)):
+			turns = append(turns, w.turn(m, job))
 		case m.Role == components.Worker && len(restarts(job)) > 0 && !abrupt(job):
 			workers.add(job)
 		case m.Role == components.Master && len(w.Masters()) > 1 && len(restarts(job)) > 0 && (interrupts(job) || !abrupt(job)):

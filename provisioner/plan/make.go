@@ -44,7 +44,7 @@ func inTurn(name string, of ...part) stages {
 
 // contents is the table of contents of every run, from bare machines to a
 // serving cluster. Stages are barriers; what a later one needs is in an earlier.
-// Two phases come after them: the wait for what was made (settle), and what takes
+// Those of an upgrade follow (finalise, followers), then the wait for what was made (settle), and what takes
 // machines away that the file does not name any more (farewell).
 var contents = []struct {
 	phase  string
@@ -60,10 +60,11 @@ var contents = []struct {
 	}},
 	{"cluster", []stages{
 		dead,
+		snapshots,
 		controlPlane,
 		at("access", once(access)),
 		at("nodes", labels),
-		inTurn("kubelets", everywhere(worker.Actions), once(inventory)),
+		inTurn("kubelets", kubelets, once(inventory)),
 	}},
 }
 
@@ -71,10 +72,15 @@ var contents = []struct {
 // certificates' dates.
 func Make(c components.Cluster, found Facts, now time.Time) Plan {
 	w := world{Cluster: c, facts: found, now: now}
+	w.Emulate = w.emulate()
 	var p Plan
 	for _, entry := range contents {
 		p.add(entry.phase, w, entry.stages...)
 	}
+	if w.Emulate != "" {
+		p.add("finalise", w, finalise)
+	}
+	p.add("kubelets", w, followers)
 	p = w.settle(p)
 	p.add("leaving", w, farewell)
 	return p
@@ -161,6 +167,14 @@ func everywhere(actions func(components.Cluster, components.MachineSpec, compone
 	return func(w world, m components.MachineSpec, f components.Facts) []components.Action {
 		return actions(w.Cluster, m, f)
 	}
+}
+
+// kubelets are those of machines that are not behind: see followers.
+func kubelets(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	if w.behind(f) {
+		return nil
+	}
+	return worker.Actions(w.Cluster, m, f)
 }
 
 // agent is sent before all else: it keeps the lock and unpacks the rest.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 
 	"provision/components"
 	"provision/components/pki"
+	"provision/components/upgrade"
 )
 
 // Facts is all that was found by looking.
@@ -73,6 +75,28 @@ func holdsAuthority(f components.Facts) bool {
 // bundle), and one that is more than one above it, which upstream does not test.
 func versions(c components.Cluster, found Facts) []Problem {
 	var problems []Problem
+	changing := ""
+	for _, m := range c.Masters() {
+		f := found.Machines[m.Name]
+		if id := planeBundle(f); id != "" && id != c.Bundle.ID {
+			changing = cmp.Or(changing, m.Name)
+		}
+		runs := versionOf(planeBundle(f))
+		emulates := f.Files[upgrade.EmulateFile].SHA256 == components.Sum(upgrade.Emulate(fmt.Sprintf("1.%d", minor(c.Version))))
+		if runs != "" && minor(runs) > minor(c.Version) && !emulates {
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"runs the control plane of Kubernetes %s, and the bundle is of %s: what it stores by now the earlier one cannot read; use a bundle of the version that runs, or `provision upgrade --rollback`, which goes back to the snapshot of before", runs, c.Version)})
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	for _, m := range c.Masters() {
+		if _, answered := found.Machines[m.Name]; !answered && changing != "" {
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"does not answer, and the control plane of %s is to change its version: while an upgrade is under way, every master must answer; power it on, or take it out of the file", changing)})
+		}
+	}
 	for _, m := range c.Machines {
 		runs := found.Cluster.Nodes[m.Name].Version
 		switch below := minor(c.Version) - minor(runs); {

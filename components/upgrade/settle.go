@@ -1,0 +1,218 @@
+package upgrade
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"provision/components"
+)
+
+// Settle waits until what a step restarted serves. Where it does not, the machine goes
+// back to what it ran before, by itself, and the error says both.
+type Settle struct {
+	Units []string // that must run
+	API   bool     // the machine's own API server must be ready
+	// Node must be Ready with a kubelet of Version; "" where it need not.
+	Node, Version string
+}
+
+// Bounds of it.
+const (
+	serveWithin = 2 * time.Minute
+	steadyFor   = 2 * time.Second        // nothing died for so long
+	settlePause = 200 * time.Millisecond // between two looks
+	mostDeaths  = 3                      // of a unit, while it is waited for
+)
+
+// Component is "upgrade".
+func (Settle) Component() string { return "upgrade" }
+
+func (a Settle) String() string {
+	return "see that it serves, or go back to what ran before"
+}
+
+// Touches is empty: what was written is kept in a file of ours.
+func (Settle) Touches() []components.Touch { return nil }
+
+// Apply waits, and decides.
+func (a Settle) Apply(ctx context.Context, on components.Machine, site components.Site) error {
+	failed := a.serves(ctx, on, site)
+	if failed == nil {
+		_, err := on.Run(ctx, []string{"rm", "-f", "--", PreviousFile}, nil)
+		return err
+	}
+	if ctx.Err() != nil {
+		return failed // the next run decides
+	}
+	kept, err := back(ctx, on)
+	if err != nil {
+		return fmt.Errorf("%w; going back: %w", failed, err)
+	}
+	before := a
+	before.Version = "" // whichever it is
+	before.Units = kept.Units
+	if err := before.serves(ctx, on, site); err != nil {
+		return fmt.Errorf("%w; it went back to bundle %s, which does not serve either: %w", failed, kept.Bundle, err)
+	}
+	if _, err := on.Run(ctx, []string{"rm", "-f", "--", PreviousFile}, nil); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w; it went back to bundle %s by itself, and serves", failed, kept.Bundle)
+}
+
+// serves waits until everything has been well for steadyFor, and says why not.
+func (a Settle) serves(ctx context.Context, on components.Machine, site components.Site) error {
+	ctx, cancel := context.WithTimeout(ctx, serveWithin)
+	defer cancel()
+	var first map[string]unit
+	var since time.Time
+	var last error
+	for {
+		now, err := look(ctx, on, a.Units)
+		if err == nil && first == nil {
+			first = now
+		}
+		if err == nil {
+			for _, name := range a.Units {
+				if now[name].deaths-first[name].deaths >= mostDeaths {
+					return fmt.Errorf("%s ends again and again: %s", name, lastWords(ctx, on, name))
+				}
+			}
+			err = a.well(ctx, on, site, now)
+		}
+		switch {
+		case err != nil:
+			since = time.Time{}
+			if ctx.Err() == nil || last == nil {
+				last = err
+			}
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) >= steadyFor:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if last == nil {
+				last = context.Cause(ctx)
+			}
+			return fmt.Errorf("does not serve: %w", last)
+		case <-time.After(settlePause):
+		}
+	}
+}
+
+// well says what is not.
+func (a Settle) well(ctx context.Context, on components.Machine, site components.Site, now map[string]unit) error {
+	for _, name := range a.Units {
+		if now[name].active != "active" {
+			return fmt.Errorf("%s is %s: %s", name, now[name].active, lastWords(ctx, on, name))
+		}
+	}
+	if a.API {
+		api, err := site.APIOf(ctx, on.Name())
+		if err == nil {
+			err = api.Ready(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("the API server is not ready: %w", err)
+		}
+	}
+	if a.Node != "" {
+		return a.ready(ctx, site)
+	}
+	return nil
+}
+
+func (a Settle) ready(ctx context.Context, site components.Site) error {
+	api, err := site.API(ctx)
+	if err != nil {
+		return err
+	}
+	text, err := api.Do(ctx, "GET", "/api/v1/nodes/"+a.Node, "", nil)
+	if err != nil {
+		return err
+	}
+	var node struct {
+		Status struct {
+			Conditions []struct{ Type, Status string }
+			NodeInfo   struct{ KubeletVersion string }
+		}
+	}
+	if err := json.Unmarshal(text, &node); err != nil {
+		return fmt.Errorf("node %s: %w", a.Node, err)
+	}
+	if got := node.Status.NodeInfo.KubeletVersion; a.Version != "" && got != "v"+a.Version {
+		return fmt.Errorf("node %s is of %.40q", a.Node, got)
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == "Ready" && condition.Status == "True" {
+			return nil
+		}
+	}
+	return fmt.Errorf("node %s is not Ready", a.Node)
+}
+
+// unit is what systemd says of one.
+type unit struct {
+	active string
+	deaths int // how often it was started again by itself
+}
+
+func look(ctx context.Context, on components.Machine, names []string) (map[string]unit, error) {
+	out, err := on.Run(ctx, append([]string{"systemctl", "show", "--property=Id,ActiveState,NRestarts"}, names...), nil)
+	if err != nil {
+		return nil, err
+	}
+	units := map[string]unit{}
+	for block := range strings.SplitSeq(string(out), "\n\n") {
+		var id string
+		var u unit
+		for line := range strings.Lines(block) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch key {
+			case "Id":
+				id = value
+			case "ActiveState":
+				u.active = value
+			case "NRestarts":
+				u.deaths, _ = strconv.Atoi(value)
+			}
+		}
+		units[id] = u
+	}
+	if len(units) < len(names) {
+		return nil, errors.New("systemd does not say how the units are")
+	}
+	return units, nil
+}
+
+// mostWords bounds what is told of a log.
+const mostWords = 300
+
+// lastWords is the last line of a unit's log that says anything.
+func lastWords(ctx context.Context, on components.Machine, name string) string {
+	out, err := on.Run(ctx, []string{"journalctl", "-q", "--no-pager", "-o", "cat", "-n", "20", "-u", name}, nil)
+	if err != nil {
+		return "its log cannot be read"
+	}
+	words := "its log is empty"
+	for line := range bytes.Lines(out) {
+		text := string(bytes.TrimSpace(line))
+		// systemd's own lines, of starts and ends, are not what it died of.
+		if text == "" || strings.HasPrefix(text, name+": ") || strings.HasPrefix(text, "Start") || strings.HasPrefix(text, "Stopp") {
+			continue
+		}
+		words = text
+	}
+	if len(words) > mostWords {
+		words = words[:mostWords] + "..."
+	}
+	return strings.ToValidUTF8(words, "")
+}
