@@ -63,7 +63,7 @@ func ControllerManagerService(v ControllerManager) []byte {
 type Scheduler struct {
 	Process
 	Emulate string // as APIServer's
-	Flags []Flag // more of them
+	Flags   []Flag // more of them
 }
 
 // SchedulerService returns the scheduler's unit.

@@ -66,12 +66,21 @@ type Recover struct {
 	Node   string // path of the bundle's node program
 	Folder string // as Kept names it
 	Token  string // what no cluster was begun with before: the new one's id is made of it
+	// Snapshot is the path of one that the cluster begins with, and not with what the
+	// member holds; "": with that.
+	Snapshot string
 }
+
+// Recovered is RecoveredFile's content after a Recover with that token.
+func Recovered(token string) []byte { return []byte(token + "\n") }
 
 // Component is "etcd".
 func (Recover) Component() string { return "etcd" }
 
 func (a Recover) String() string {
+	if a.Snapshot != "" {
+		return "begin a new cluster with " + a.Snapshot + ", alone; the data as they were stay in " + dataFolder + "/" + a.Folder
+	}
 	return "begin a new cluster with its data, alone; as they were they stay in " + dataFolder + "/" + a.Folder
 }
 
@@ -84,9 +93,13 @@ func (a Recover) Apply(ctx context.Context, on components.Machine, _ components.
 	defer cancel()
 	// Before, not after: a run that is killed in between must not leave a new
 	// cluster that nobody can tell from the old one.
-	if err := on.WriteFile(ctx, RecoveredFile, 0o600, []byte(a.Token+"\n")); err != nil {
+	if err := on.WriteFile(ctx, RecoveredFile, 0o600, Recovered(a.Token)); err != nil {
 		return err
 	}
-	_, err := on.Run(ctx, []string{a.Node, "etcd-recover", "begin", a.Folder, "--token", a.Token}, nil)
+	argv := []string{a.Node, "etcd-recover", "begin", a.Folder, "--token", a.Token}
+	if a.Snapshot != "" {
+		argv = append(argv, "--snapshot", a.Snapshot)
+	}
+	_, err := on.Run(ctx, argv, nil)
 	return err
 }

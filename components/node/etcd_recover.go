@@ -41,7 +41,7 @@ var keptName = regexp.MustCompile(`^kept-[0-9]{8}T[0-9]{6}Z$`)
 
 // newRecoverCommand looks at and changes the data of a member that does not run.
 func newRecoverCommand() *cobra.Command {
-	var file, pki, token string
+	var file, pki, token, from string
 	cmd := &cobra.Command{
 		Use:   "etcd-recover",
 		Short: "Make a new cluster of one member from the data of a lost one",
@@ -73,11 +73,13 @@ func newRecoverCommand() *cobra.Command {
 	).Flags().StringVar(&pki, "pki", "/etc/provision/pki", "folder of the API server's identity towards etcd")
 	with("aside FOLDER", "Move the data into that folder beside them", cobra.ExactArgs(1),
 		func(_ context.Context, s store, _ *embed.Config, args []string) error { return s.aside(args[0]) })
-	with("begin FOLDER", "Begin a cluster of this member alone; the data as they were go into that folder", cobra.ExactArgs(1),
+	begin := with("begin FOLDER", "Begin a cluster of this member alone; the data as they were go into that folder", cobra.ExactArgs(1),
 		func(ctx context.Context, s store, config *embed.Config, args []string) error {
-			return s.begin(ctx, config, args[0], token)
+			return s.begin(ctx, config, args[0], token, from)
 		},
-	).Flags().StringVar(&token, "token", "", "what no cluster was begun with before: the new one's id is made of it")
+	)
+	begin.Flags().StringVar(&from, "snapshot", "", "a snapshot to begin with, and not with what the member holds")
+	begin.Flags().StringVar(&token, "token", "", "what no cluster was begun with before: the new one's id is made of it")
 	cmd.AddCommand(newRestoreCommand())
 	return cmd
 }
@@ -114,7 +116,7 @@ func (s store) aside(name string) error {
 //
 // The member gets another id in a cluster with another id, so that members of
 // the old one, should they ever come back, have no say in it.
-func (s store) begin(ctx context.Context, config *embed.Config, name, token string) error {
+func (s store) begin(ctx context.Context, config *embed.Config, name, token, from string) error {
 	if token == "" || len(config.AdvertisePeerUrls) != 1 {
 		return errors.New("a token, and one peer URL in the configuration, are needed")
 	}
@@ -127,21 +129,16 @@ func (s store) begin(ctx context.Context, config *embed.Config, name, token stri
 		return err
 	}
 	work := filepath.Join(s.dir, workFolder)
-	copied, err := s.copyTo(filepath.Join(work, "old"))
-	if err != nil {
-		return fmt.Errorf("copy %s: %w", s.dir, err)
-	}
-	if err := copied.commit(); err != nil {
-		return fmt.Errorf("the log of %s: %w", s.dir, err)
-	}
-	image := filepath.Join(work, "snapshot.db")
-	if err := copied.export(ctx, *config, image); err != nil {
-		return fmt.Errorf("a member without the others: %w", err)
+	image := from
+	if image == "" {
+		if image, err = s.whole(ctx, config, work); err != nil {
+			return err
+		}
 	}
 	own := config.AdvertisePeerUrls[0].String()
 	made := filepath.Join(work, "new")
 	if err := snapshot.NewV3(s.log).Restore(snapshot.RestoreConfig{
-		SnapshotPath: image, SkipHashCheck: true, // it never left this machine
+		SnapshotPath: image, SkipHashCheck: from == "", // it never left this machine
 		Name: config.Name, PeerURLs: []string{own}, InitialCluster: config.Name + "=" + own, InitialClusterToken: token,
 		OutputDataDir: made, RevisionBump: revisionBump, MarkCompacted: true,
 	}); err != nil {
@@ -160,6 +157,23 @@ func (s store) begin(ctx context.Context, config *embed.Config, name, token stri
 		return fmt.Errorf("exchange %s and %s: %w", present, next, err)
 	}
 	return errors.Join(s.sync(), os.RemoveAll(work))
+}
+
+// whole writes a snapshot of all that the member holds, what it does not know to be
+// committed included.
+func (s store) whole(ctx context.Context, config *embed.Config, work string) (string, error) {
+	copied, err := s.copyTo(filepath.Join(work, "old"))
+	if err != nil {
+		return "", fmt.Errorf("copy %s: %w", s.dir, err)
+	}
+	if err := copied.commit(); err != nil {
+		return "", fmt.Errorf("the log of %s: %w", s.dir, err)
+	}
+	image := filepath.Join(work, "snapshot.db")
+	if err := copied.export(ctx, *config, image); err != nil {
+		return "", fmt.Errorf("a member without the others: %w", err)
+	}
+	return image, nil
 }
 
 // sweep removes what a killed run left: a folder that was to take old data and

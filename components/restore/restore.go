@@ -127,7 +127,7 @@ func (a Data) Apply(ctx context.Context, on components.Machine, site components.
 	defer cancel()
 	// Before, not after, as in a recovery: members of the old cluster that come back
 	// are known by it.
-	if err := on.WriteFile(ctx, etcd.RecoveredFile, 0o600, []byte(a.Token+"\n")); err != nil {
+	if err := on.WriteFile(ctx, etcd.RecoveredFile, 0o600, etcd.Recovered(a.Token)); err != nil {
 		return err
 	}
 	read, write := io.Pipe()

@@ -87,7 +87,12 @@ func (b *Bundle) frame(name string) *io.SectionReader {
 }
 
 // Close closes the file.
-func (b *Bundle) Close() error { return b.file.Close() }
+func (b *Bundle) Close() error {
+	if b.file == nil {
+		return nil // it is elsewhere: see Placed
+	}
+	return b.file.Close()
+}
 
 // ID names the bundle by version and content, as its folder on a machine.
 func (b *Bundle) ID() string { return format.ID(b.manifest.Kubernetes, b.raw) }

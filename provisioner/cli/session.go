@@ -50,21 +50,31 @@ func (a *app) open(ctx context.Context, path string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := bundle.Find(a.bundleDirs(), file.Cluster.Version)
+	b, err := a.bundle(file.Cluster.Version)
 	if err != nil {
 		return nil, err
 	}
-	b, err := bundle.Open(found)
+	s := a.with(file, b)
+	s.connect(ctx, file.Machines)
+	return s, nil
+}
+
+// bundle opens the bundle of that version, of the newest where it is "".
+func (a *app) bundle(version string) (*bundle.Bundle, error) {
+	found, err := bundle.Find(a.bundleDirs(), version)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{
+	return bundle.Open(found)
+}
+
+// with is a session of a file and a bundle, without any connection.
+func (a *app) with(file *config.File, b *bundle.Bundle) *session {
+	return &session{
 		app: a, file: file, bundle: b,
 		cluster: plan.Wanted(file, b.Components(), b.Manifest().Kubernetes),
 		clients: map[string]*ssh.Client{}, unreach: map[string]error{},
 	}
-	s.connect(ctx, file.Machines)
-	return s, nil
 }
 
 // openWithout connects to every machine without a bundle: for what sends none of it.

@@ -85,6 +85,12 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 	if err != nil {
 		return nil, plan.Facts{}, plan.Plan{}, err
 	}
+	found, p, err := s.prepare(ctx)
+	return s, found, p, err
+}
+
+// prepare looks and plans. Where that fails the session is closed.
+func (s *session) prepare(ctx context.Context) (plan.Facts, plan.Plan, error) {
 	found, err := s.look(ctx)
 	if err == nil {
 		err = s.meet(ctx, found)
@@ -95,10 +101,10 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 	}
 	if err != nil {
 		s.close()
-		return nil, plan.Facts{}, plan.Plan{}, err
+		return plan.Facts{}, plan.Plan{}, err
 	}
 	s.answered = found.Cluster.Reachable
-	return s, found, plan.Make(s.cluster, found, time.Now()), nil
+	return found, plan.Make(s.cluster, found, time.Now()), nil
 }
 
 // refuse says what stands in the way before anything is changed: a master that
@@ -172,20 +178,26 @@ func (a *app) up(ctx context.Context, path string, yes bool) error {
 		return err
 	}
 	defer s.close()
-	printer := a.printer()
-	if p.Empty() {
+	return s.carryOut(ctx, found, p, "up", yes, func(p plan.Plan) plan.Plan { return p })
+}
+
+// carryOut shows a plan of Make's, asks, and does it. of is the part of each plan that
+// is wanted.
+func (s *session) carryOut(ctx context.Context, found plan.Facts, p plan.Plan, reason string, yes bool, of func(plan.Plan) plan.Plan) error {
+	printer := s.app.printer()
+	if p = of(p); p.Empty() {
 		return errors.Join(printer.NoChanges(s.reached()), s.leftOut())
 	}
 	if err := s.consent(ctx, printer, p, "Do this?", yes); err != nil {
 		return err
 	}
 	observer, finish := printer.Progress(p)
-	env := s.env("up", observer, func(found plan.Facts) plan.Plan {
+	env := s.env(reason, observer, func(found plan.Facts) plan.Plan {
 		s.answered = s.answered || found.Cluster.Reachable
-		return plan.Make(s.cluster, found, time.Now())
+		return of(plan.Make(s.cluster, found, time.Now()))
 	})
 	env.Try = trial{machine: env.Machine, cluster: s.cluster, found: found}.run
-	err = run.Apply(ctx, p, env)
+	err := run.Apply(ctx, p, env)
 	finish(err)
 	if err == nil {
 		s.uncleaned(printer)

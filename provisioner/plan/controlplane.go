@@ -46,7 +46,12 @@ func controlPlane(w world) []Stage {
 		job := w.job(m, members, network, plane, containers)
 		switch {
 		case m.Role == components.Master && (w.changes(planeBundle(f)) || unsettled(f)):
-			turns = append(turns, w.turn(m, job))
+			// One that is down interrupts nobody, and others may wait for its member.
+			if turn := w.turn(m, job); f.Units[etcd.Unit].Active == "active" {
+				turns = append(turns, turn)
+			} else {
+				begin.add(turn.Jobs[0])
+			}
 		case m.Role == components.Worker && len(restarts(job)) > 0 && !abrupt(job):
 			workers.add(job)
 		case m.Role == components.Master && len(w.Masters()) > 1 && len(restarts(job)) > 0 && (interrupts(job) || !abrupt(job)):

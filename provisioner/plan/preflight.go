@@ -83,7 +83,7 @@ func versions(c components.Cluster, found Facts) []Problem {
 		}
 		runs := versionOf(planeBundle(f))
 		emulates := f.Files[upgrade.EmulateFile].SHA256 == components.Sum(upgrade.Emulate(fmt.Sprintf("1.%d", minor(c.Version))))
-		if runs != "" && minor(runs) > minor(c.Version) && !emulates {
+		if f.Etcd.Data && minor(runs) > minor(c.Version) && !emulates {
 			problems = append(problems, Problem{m.Name, fmt.Sprintf(
 				"runs the control plane of Kubernetes %s, and the bundle is of %s: what it stores by now the earlier one cannot read; use a bundle of the version that runs, or `provision upgrade --rollback`, which goes back to the snapshot of before", runs, c.Version)})
 		}

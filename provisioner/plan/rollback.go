@@ -1,0 +1,148 @@
+package plan
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"provision/components"
+	"provision/components/etcd"
+	"provision/components/master"
+	"provision/components/upgrade"
+)
+
+// Begun says that there is a cluster: a master runs a control plane.
+func Begun(c components.Cluster, found Facts) bool {
+	return slices.ContainsFunc(c.Masters(), func(m components.MachineSpec) bool { return planeBundle(found.Machines[m.Name]) != "" })
+}
+
+// UntilFinal is the part of a plan after which every master has changed its version,
+// and all can still be taken back.
+func UntilFinal(p Plan) Plan {
+	end := slices.IndexFunc(p.Phases, func(phase Phase) bool { return phase.Name == "finalise" || phase.Name == "kubelets" })
+	if end < 0 {
+		return p
+	}
+	return Plan{Phases: p.Phases[:end]}
+}
+
+// Back is which bundle an upgrade came from.
+type Back struct {
+	Bundle, Version string // id, and version of Kubernetes
+	Machine         string // a machine that has it
+	Present         string // the version to leave
+	// Finalised says that the way back is by a snapshot alone.
+	Finalised bool
+}
+
+// WayBack finds where the last upgrade came from. The previous bundle stays on every
+// machine.
+func WayBack(c components.Cluster, found Facts) (Back, error) {
+	var back Back
+	emulates := false
+	planes, lives := map[string]bool{}, map[string]bool{} // versions of control planes, and of those that have data
+	for _, m := range c.Masters() {
+		f := found.Machines[m.Name]
+		_, is := f.Files[upgrade.EmulateFile]
+		emulates = emulates || is
+		if v := versionOf(planeBundle(f)); v != "" {
+			planes[v] = true
+			if newer(v, back.Present) {
+				back.Present = v
+			}
+			if f.Etcd.Data {
+				lives[v] = true
+			}
+		}
+	}
+	if back.Present == "" {
+		return back, errors.New("no master runs a control plane: there is nothing to go back from")
+	}
+	for _, m := range c.Masters() {
+		for _, id := range found.Machines[m.Name].Bundles {
+			if v := versionOf(id); newer(back.Present, v) && (back.Version == "" || newer(v, back.Version)) {
+				back.Bundle, back.Version, back.Machine = id, v, m.Name
+			}
+		}
+	}
+	if back.Version == "" {
+		return back, errors.New("no master has an earlier bundle: the cluster was not upgraded from another version")
+	}
+	// Where only control planes of before have data, a killed run went back already.
+	back.Finalised = !emulates && lives[back.Present] && len(planes) == 1 && minor(back.Version) < minor(back.Present)
+	return back, nil
+}
+
+// newer says that a version of Kubernetes is later than another.
+func newer(a, b string) bool { return slices.Compare(numbers(a), numbers(b)) > 0 }
+
+// numbers are those of "1.36.3".
+func numbers(version string) []int {
+	var all []int
+	n, in := 0, false
+	for _, c := range version + "." {
+		switch {
+		case c >= '0' && c <= '9':
+			n, in = n*10+int(c-'0'), true
+		case in:
+			all, n, in = append(all, n), 0, false
+		}
+	}
+	return all
+}
+
+// Snapshot is one that a master keeps.
+type Snapshot struct{ Machine, Name string }
+
+// RollBack plans the way back of a finalised upgrade: all control planes stop, etcd begins
+// anew with a snapshot of before, and everything is as the cluster's older bundle has it.
+func RollBack(c components.Cluster, found Facts, from Snapshot, now time.Time) Plan {
+	folder := etcd.Kept(now)
+	stop, aside := Stage{Name: "stop", Careful: true}, Stage{Name: "set aside", Careful: true}
+	units := append([]string{etcd.Unit}, master.Interrupted()...)
+	token := c.Name + "-" + folder
+	if found.Machines[from.Machine].Files[etcd.RecoveredFile].SHA256 == components.Sum(etcd.Recovered(token)) {
+		return Make(c, found, now) // this run has done it
+	}
+	hypothetical := Facts{Machines: maps.Clone(found.Machines), Cluster: found.Cluster}
+	for _, m := range c.Masters() {
+		f, answered := found.Machines[m.Name]
+		if !answered {
+			continue
+		}
+		after := f
+		after.Units, after.Files = maps.Clone(f.Units), maps.Clone(f.Files)
+		delete(after.Files, etcd.EntryFile)
+		stop.add(Job{m.Name, []components.Action{etcd.Stop{Units: units}}})
+		for _, unit := range units {
+			after.Units[unit] = components.UnitFact{Active: "inactive", Enabled: f.Units[unit].Enabled, Bundle: f.Units[unit].Bundle}
+		}
+		after.Etcd = components.EtcdFact{Data: m.Name == from.Machine}
+		if m.Name != from.Machine && f.Etcd.Data {
+			aside.add(Job{m.Name, []components.Action{etcd.SetAside{Node: c.BundleDir() + "/bin/node", Folder: folder}}})
+		}
+		hypothetical.Machines[m.Name] = after
+	}
+	hypothetical.Cluster = components.ClusterFacts{Nodes: found.Cluster.Nodes}
+	back := Phase{Name: "back", Stages: []Stage{stop}}
+	if len(aside.Jobs) > 0 {
+		back.Stages = append(back.Stages, aside)
+	}
+	begin := etcd.Recover{Node: c.BundleDir() + "/bin/node", Folder: folder, Token: token, Snapshot: etcd.SnapshotFolder + "/" + from.Name}
+	back.Stages = append(back.Stages, Stage{Name: "snapshot", Jobs: []Job{{from.Machine, []components.Action{begin}}}})
+	p := Make(c, hypothetical, now)
+	var phases []Phase
+	for _, phase := range p.Phases {
+		if phase.Name == "agent" || phase.Name == "machines" {
+			phases = append(phases, phase)
+		}
+	}
+	phases = append(phases, back)
+	for _, phase := range p.Phases {
+		if phase.Name != "agent" && phase.Name != "machines" {
+			phases = append(phases, phase)
+		}
+	}
+	return Plan{Phases: phases}
+}
