@@ -22,6 +22,12 @@ func (m MachineSpec) Member() Member {
 	return Member{Name: m.Name, Role: m.Role, Address: m.Address, Login: m.Login, HostKey: m.HostKey}
 }
 
+// Same says that an entry is of the same machine in the same part. How SSH came to it
+// last is no difference: two people may each have a way of their own.
+func (m Member) Same(other Member) bool {
+	return m.Name == other.Name && m.Role == other.Role && m.Address == other.Address
+}
+
 // maxMembers bounds an inventory: Kubernetes is made for no more Nodes.
 const maxMembers = 5000
 
@@ -35,9 +41,11 @@ func ParseInventory(text string) []Member {
 		return nil
 	}
 	var members []Member
+	seen := map[string]bool{}
 	for _, entry := range list[:min(len(list), maxMembers)] {
 		var m Member
-		if json.Unmarshal(entry, &m) == nil && nodeName.MatchString(m.Name) && (m.Role == Master || m.Role == Worker) && m.Address.IsValid() && m.Address.Zone() == "" {
+		if json.Unmarshal(entry, &m) == nil && nodeName.MatchString(m.Name) && (m.Role == Master || m.Role == Worker) && m.Address.IsValid() && m.Address.Zone() == "" && !seen[m.Name] {
+			seen[m.Name] = true
 			members = append(members, m)
 		}
 	}

@@ -82,7 +82,7 @@ func Actions(c components.Cluster, facts components.ClusterFacts) []components.A
 	known := true
 	for _, m := range c.Machines {
 		enrol.Machines = append(enrol.Machines, m.Member())
-		known = known && slices.Contains(facts.Inventory, m.Member())
+		known = known && slices.ContainsFunc(facts.Inventory, m.Member().Same)
 	}
 	if known {
 		return nil

@@ -81,7 +81,10 @@ func TestTheInventory(t *testing.T) {
 	}
 	c.Machines = c.Machines[:2]
 	c.Machines[1].Login = "admin@192.0.2.2:2222"
-	apply(Actions(c, s.Cluster.Facts())...)
+	if again := Actions(c, s.Cluster.Facts()); len(again) > 0 {
+		t.Errorf("another person's way to a machine is noted: %v", again)
+	}
+	apply(Enrol{Machines: []components.Member{c.Machines[0].Member(), c.Machines[1].Member()}}) // with something else it is
 	if got := names(); !slices.Equal(got, []string{"m1", "w1", "w2"}) {
 		t.Errorf("the inventory is %v", got)
 	}

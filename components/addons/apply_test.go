@@ -2,6 +2,7 @@ package addons_test
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 
 	"provision/components"
@@ -38,7 +39,7 @@ func TestApplyRemembers(t *testing.T) {
 		t.Errorf("remembered: %v", facts.Applied)
 	}
 	// The machines are noted again: what was noted beside them stays.
-	c.Machines[0].Login = "root@192.0.2.1:22"
+	c.Machines[0].Login, c.Machines[0].Address = "root@192.0.2.1:22", netip.MustParseAddr("192.0.2.77")
 	for _, action := range addons.Actions(c, facts) {
 		if err := action.Apply(t.Context(), m, site); err != nil {
 			t.Fatal(err)

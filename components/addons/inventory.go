@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"provision/components"
 )
@@ -48,6 +50,9 @@ type Forget struct {
 	Machine string
 	// Silent says that the machine did not answer: nothing on it was stopped.
 	Silent bool
+	// Blank says that what answers has nothing of the cluster: an earlier run has cleaned
+	// it, or it is another machine.
+	Blank bool
 }
 
 // Component is "addons".
@@ -56,6 +61,9 @@ func (Forget) Component() string { return "addons" }
 func (a Forget) String() string {
 	if a.Silent {
 		return "delete node " + a.Machine + ", which does not answer: its pods start elsewhere, so it must be off; it is not cleaned"
+	}
+	if a.Blank {
+		return "delete node " + a.Machine + " and forget the machine, which has nothing of the cluster any more"
 	}
 	return "delete node " + a.Machine + " and forget the machine"
 }
@@ -69,6 +77,12 @@ func (a Forget) Apply(ctx context.Context, _ components.Machine, site components
 	if err != nil {
 		return err
 	}
+	if a.Silent || a.Blank {
+		// It may have come back to life, or live elsewhere: its pods would run twice.
+		if err := dead(ctx, api, a.Machine); err != nil {
+			return err
+		}
+	}
 	if _, err := api.Do(ctx, "DELETE", "/api/v1/nodes/"+a.Machine, "", nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -76,6 +90,47 @@ func (a Forget) Apply(ctx context.Context, _ components.Machine, site components
 	return editInventory(ctx, site, gone, func(present []components.Member) []components.Member {
 		return slices.DeleteFunc(present, named(a.Machine))
 	})
+}
+
+// lostWithin is more than it takes until a Node whose kubelet has ended is not Ready any
+// more, and lostPause is between two looks.
+const (
+	lostWithin = 20 * time.Second
+	lostPause  = 500 * time.Millisecond
+)
+
+// dead waits until a machine's Node is not Ready, or is not there.
+func dead(ctx context.Context, api components.API, name string) error {
+	for end := time.Now().Add(lostWithin); ; {
+		alive, err := ready(ctx, api, name)
+		switch {
+		case err != nil || !alive:
+			return err
+		case time.Now().After(end):
+			return fmt.Errorf("its Node is Ready: its pods run somewhere, and would run twice; make %s answer as the machine that it was, or power it off, and run again", name)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lostPause):
+		}
+	}
+}
+
+func ready(ctx context.Context, api components.API, name string) (bool, error) {
+	var node struct {
+		Status struct{ Conditions []struct{ Type, Status string } }
+	}
+	err := do(ctx, api, "GET", "/api/v1/nodes/"+name, "", nil, &node)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == "Ready" && condition.Status == "True" {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 func named(name string) func(components.Member) bool {

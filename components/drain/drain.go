@@ -29,8 +29,6 @@ const (
 type Drain struct {
 	Node    string
 	Timeout time.Duration // 0: 5 minutes
-	// Reopened says that the machine stays, and an Open follows.
-	Reopened bool
 }
 
 // Component is "drain".
@@ -46,8 +44,8 @@ func (Drain) Touches() []components.Touch { return nil }
 // Interruptible says that the next run goes on where this one was.
 func (Drain) Interruptible() bool { return true }
 
-// Mark is the annotation of a Node that was closed by a Drain which is to be followed
-// by an Open, however often the run is killed in between.
+// Mark is the annotation of a Node that a Drain has closed: where the machine stays, or
+// comes back into the file, it is opened again, however often runs were killed.
 const Mark = "provision.internal/drained"
 
 // Apply drains.
@@ -67,7 +65,10 @@ func (a Drain) Apply(ctx context.Context, _ components.Machine, site components.
 		if closed {
 			undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
-			err = errors.Join(err, set(undo, api, a.Node, nil, nil))
+			if failed := set(undo, api, a.Node, nil, nil); failed != nil {
+				return errors.Join(err, fmt.Errorf("and it is closed to new pods still: %w", failed))
+			}
+			err = fmt.Errorf("%w; it takes new pods again", err)
 		}
 		return err
 	}
@@ -101,11 +102,7 @@ func (a Drain) close(ctx context.Context, api components.API) (bool, error) {
 	if node.Spec.Unschedulable {
 		return node.Metadata.Annotations[Mark] != "", nil
 	}
-	var mark any
-	if a.Reopened {
-		mark = "yes"
-	}
-	return true, set(ctx, api, a.Node, true, mark)
+	return true, set(ctx, api, a.Node, true, "yes")
 }
 
 // set closes a Node, or opens it where unschedulable is nil.
@@ -193,7 +190,7 @@ func (a Drain) stuck(cause error, held []string, failed error) error {
 	if n := len(held) - mostNamed; n > 0 {
 		held, more = held[:mostNamed], fmt.Sprintf("; and %d more", n)
 	}
-	return fmt.Errorf("node %s: %w; it takes new pods again: %s%s", a.Node, cause, strings.Join(held, "; "), more)
+	return fmt.Errorf("node %s: %w: %s%s", a.Node, cause, strings.Join(held, "; "), more)
 }
 
 // owner is what a pod is one of several of.

@@ -60,6 +60,9 @@ func (a *app) down(ctx context.Context, path string, yes bool) error {
 	for _, problem := range plan.Strangers(s.cluster, found) {
 		errs = append(errs, problem)
 	}
+	for _, m := range plan.Leaving(s.cluster, found.Cluster) {
+		errs = append(errs, fmt.Errorf("%s: is a machine of the cluster, and %s does not name it: it would be left as it is, with nobody to know of it; `provision up` takes it out, or name it again", m.Name, path))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +29,7 @@ type session struct {
 	clients map[string]*ssh.Client
 	unreach map[string]error         // why a machine does not answer
 	leaving []components.MachineSpec // what the cluster has and the file does not: see meet
+	keepers []string                 // those of leaving that have a share in the lock
 
 	backup   *opened // that is being restored, or nil
 	claim    claim   // on the lock; made when first needed
@@ -57,15 +56,6 @@ func (a *app) open(ctx context.Context, path string) (*session, error) {
 	s := a.with(file, b)
 	s.connect(ctx, file.Machines)
 	return s, nil
-}
-
-// bundle opens the bundle of that version, of the newest where it is "".
-func (a *app) bundle(version string) (*bundle.Bundle, error) {
-	found, err := bundle.Find(a.bundleDirs(), version)
-	if err != nil {
-		return nil, err
-	}
-	return bundle.Open(found)
 }
 
 // with is a session of a file and a bundle, without any connection.
@@ -162,22 +152,6 @@ func (s *session) connectAPI(ctx context.Context) (*kube.Client, error) {
 		return nil, s.lostMasters()
 	}
 	return nil, why
-}
-
-// bundleDirs are the places where a bundle is looked for, in order.
-func (a *app) bundleDirs() []string {
-	if a.bundles != "" {
-		return []string{a.bundles}
-	}
-	if dir := os.Getenv("PROVISION_BUNDLES"); dir != "" {
-		return []string{dir}
-	}
-	dirs := []string{"dist"}
-	if program, err := os.Executable(); err == nil {
-		here := filepath.Dir(program)
-		dirs = []string{filepath.Join(here, "..", "dist"), filepath.Join(here, "dist"), here, "dist"}
-	}
-	return dirs
 }
 
 // connect dials machines, all at once.
@@ -300,11 +274,12 @@ func (s *session) lookAgain(ctx context.Context, failed []string, silent map[str
 	if err == nil && s.answered && !found.Cluster.Reachable {
 		found, err = untilReachable(ctx, look)
 	}
-	for _, m := range s.cluster.Masters() {
-		if lost := s.unreach[m.Name]; lost != nil && !silent[m.Name] {
+	for _, m := range slices.Concat(s.cluster.Masters(), s.leaving) {
+		if lost := s.unreach[m.Name]; lost != nil && !silent[m.Name] && !slices.Contains(failed, m.Name) {
 			err = errors.Join(err, fmt.Errorf("%s: %w", m.Name, lost))
 		}
 	}
+	found.Cluster.Inventory = s.known(found.Cluster.Inventory, failed)
 	return found, err
 }
 

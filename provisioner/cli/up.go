@@ -199,9 +199,7 @@ func (s *session) carryOut(ctx context.Context, found plan.Facts, p plan.Plan, r
 	env.Try = trial{machine: env.Machine, cluster: s.cluster, found: found}.run
 	err := run.Apply(ctx, p, env)
 	finish(err)
-	if err == nil {
-		s.uncleaned(printer)
-	}
+	s.uncleaned(context.WithoutCancel(ctx), printer)
 	return errors.Join(err, s.leftOut())
 }
 
@@ -225,11 +223,9 @@ func (s *session) env(reason string, observer run.Observer, replan func(found pl
 		masters = append(masters, m.Name)
 		silent[m.Name] = s.unreach[m.Name] != nil
 	}
+	masters = append(masters, s.keepers...) // somebody with yesterday's file counts them
 	for _, m := range s.leaving {
-		// Somebody with yesterday's file counts them: see Lock.
-		if m.Role == components.Master {
-			masters = append(masters, m.Name)
-		}
+		silent[m.Name] = s.unreach[m.Name] != nil
 	}
 	if s.claim.file == nil {
 		s.claim = newClaim()

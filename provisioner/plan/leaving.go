@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"provision/components"
@@ -10,6 +11,7 @@ import (
 	"provision/components/addons"
 	"provision/components/drain"
 	"provision/components/etcd"
+	"provision/components/pki"
 	"provision/components/removal"
 )
 
@@ -66,17 +68,19 @@ func (w world) leaveEtcd(answering bool) []Stage {
 // emptied of pods, out of etcd, cleaned, and at last forgotten, so that a run that is
 // killed in between still knows what is left to do.
 func farewell(w world) []Stage {
-	drains, clean, forget := Job{Machine: w.spokesman()}, Stage{Name: "clean"}, Job{Machine: w.spokesman()}
+	// Whoever could not be cleaned is not forgotten: its things are there, and run.
+	drains, clean, forget := Job{Machine: w.spokesman()}, Stage{Name: "clean", Careful: true}, Job{Machine: w.spokesman()}
 	for _, m := range w.leaving() {
 		if w.answered(m) {
-			if _, there := w.facts.Cluster.Nodes[m.Name]; there {
+			// The pods of one that is not Ready would never be seen to end; cleaning ends them.
+			if w.facts.Cluster.Nodes[m.Name].Ready {
 				drains.Actions = append(drains.Actions, drain.Drain{Node: m.Name})
 			}
 			if touched(w.facts.Machines[m.Name]) {
 				clean.add(Job{m.Name, []components.Action{removal.Remove{Agent: w.Agent()}}})
 			}
 		}
-		forget.Actions = append(forget.Actions, addons.Forget{Machine: m.Name, Silent: !w.answered(m)})
+		forget.Actions = append(forget.Actions, addons.Forget{Machine: m.Name, Silent: !w.answered(m), Blank: w.answered(m) && !touched(w.facts.Machines[m.Name])})
 	}
 	empty, forgotten := Stage{Name: "drain"}, Stage{Name: "forget"}
 	empty.add(drains)
@@ -99,17 +103,22 @@ func checkLeaving(c components.Cluster, found Facts) []Problem {
 		if i := slices.IndexFunc(c.Machines, func(other components.MachineSpec) bool { return other.Address == m.Address }); i >= 0 {
 			say(c.Machines[i], "has the address of %s, which the cluster has and the file does not: a machine keeps its name; put %s back, or take the machine out of the file, run `provision up`, and then give it its new name", m.Name, m.Name)
 		}
-		if f, answered := found.Machines[m.Name]; answered && f.Cluster != "" && f.Cluster != c.Name {
-			say(m, "left the file, and is of the cluster %q now: nothing of that is taken away; put the right address into the file, or power it off and run again", f.Cluster)
-		}
 		if !w.answered(m) && found.Cluster.Nodes[m.Name].Ready {
-			say(m, "left the file, does not answer SSH, and its Node is Ready: its pods run there, and would run twice; make it answer, so that it is emptied and cleaned, or power it off")
+			say(m, "left the file, cannot be reached as the machine that it was, and its Node is Ready: its pods run there, and would run twice; make it answer, so that it is emptied and cleaned, or power it off")
 		}
 	}
 	for _, member := range found.Cluster.Inventory {
 		i := slices.IndexFunc(c.Machines, func(m components.MachineSpec) bool { return m.Name == member.Name })
 		if i >= 0 && member.Role == components.Master && c.Machines[i].Role == components.Worker {
 			say(c.Machines[i], "is a master, and the file says worker: take it out of the file, run `provision up`, and put it back as a worker")
+		}
+	}
+	view := etcd.Look(c, found.Machines)
+	for _, member := range view.Members {
+		known := slices.ContainsFunc(slices.Concat(c.Masters(), masters), func(m components.MachineSpec) bool { return etcd.Peer(m) == member.Peer })
+		if !known && member.Name != "" {
+			problems = append(problems, Problem{view.Speaker, fmt.Sprintf(
+				"its etcd has a member %.40q at %.80q that is no master of the file: put that machine back as a master, run `provision up`, and then take it out", member.Name, member.Peer)})
 		}
 	}
 	if len(masters) > 0 {
@@ -120,4 +129,35 @@ func checkLeaving(c components.Cluster, found Facts) []Problem {
 		}
 	}
 	return problems
+}
+
+// Impostor says why a machine that answers in the place of one that left the file cannot
+// be that; "" where it can. What the inventory says of it, somebody may have written.
+func Impostor(c components.Cluster, found Facts, m components.MachineSpec) string {
+	f := found.Machines[m.Name]
+	if !touched(f) {
+		return ""
+	}
+	if f.Cluster != "" && f.Cluster != c.Name {
+		return fmt.Sprintf("it is of the cluster %q now", f.Cluster)
+	}
+	if !slices.ContainsFunc(f.Addresses, func(p netip.Prefix) bool { return p.Addr() == m.Address }) {
+		return fmt.Sprintf("another machine answers, which does not have the address %s", m.Address)
+	}
+	for name, other := range found.Machines {
+		if name != m.Name && f.MachineID != "" && other.MachineID == f.MachineID {
+			return "the machine that answers is " + name
+		}
+	}
+	if leaf, has := f.Certificates["kubelet"]; has && leaf.CommonName != "system:node:"+m.Name {
+		return fmt.Sprintf("another machine answers, which was set up as %.80q", leaf.CommonName)
+	}
+	const authority = components.PKI + "/" + pki.ClusterCA + ".crt"
+	own := f.Files[authority].SHA256
+	for _, master := range c.Masters() {
+		if theirs := found.Machines[master.Name].Files[authority].SHA256; own != "" && theirs != "" && theirs != own {
+			return "another machine answers, of another cluster of this name"
+		}
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -33,6 +34,7 @@ func TestAWorkerLeaves(t *testing.T) {
 	if got := enrolled(s); !slices.Equal(got, []string{"m1", "w1", "w2"}) {
 		t.Fatalf("the inventory is %v", got)
 	}
+	s.Cluster.Kubelet("w2", "v1.36.3")
 	said := must(t, without(c, "w2"), s)
 	last := -1
 	for _, step := range []string{"m1: drain: close node w2", "w2: removal: stop everything", "m1: addons: delete node w2 and forget"} {
@@ -103,13 +105,11 @@ func TestWhatLeavesIsChecked(t *testing.T) {
 			*c = without(*c, "w2")
 			delete(found.Machines, "w2")
 			found.Cluster.Nodes["w2"] = components.NodeFact{Ready: true}
-		}, "w2: left the file, does not answer SSH, and its Node is Ready"},
-		{"another cluster's by now", func(c *components.Cluster, found *Facts) {
-			*c = without(*c, "w2")
-			f := found.Machines["w2"]
-			f.Cluster = "other"
-			found.Machines["w2"] = f
-		}, `w2: left the file, and is of the cluster "other" now`},
+		}, "w2: left the file, cannot be reached as the machine that it was, and its Node is Ready"},
+		{"a member of etcd that nobody names", func(c *components.Cluster, found *Facts) {
+			*c = without(*c, "m2")
+			found.Cluster.Inventory = nil // it joined, and the run ended
+		}, `m1: its etcd has a member "m2" at "https://192.0.2.2:2380" that is no master of the file`},
 		{"a master leaves while another is off", func(c *components.Cluster, found *Facts) {
 			*c = without(*c, "m1")
 			delete(found.Machines, "m2")
@@ -129,5 +129,39 @@ func TestWhatLeavesIsChecked(t *testing.T) {
 				t.Errorf("got %q, want one that begins with %q", all, test.want)
 			}
 		})
+	}
+}
+
+// TestWhoAnswersIsTheOneThatLeft: what the inventory says, somebody may have written, and
+// addresses are given to others.
+func TestWhoAnswersIsTheOneThatLeft(t *testing.T) {
+	c := componentstest.Cluster("m1", "w1", "w2")
+	s := site(c)
+	must(t, c, s)
+	w2, fewer := c.Machines[2], without(c, "w2")
+	for name, test := range map[string]struct {
+		spoil func(found Facts, f *components.Facts)
+		want  string
+	}{
+		"itself":                   {func(Facts, *components.Facts) {}, ""},
+		"a blank machine":          {func(_ Facts, f *components.Facts) { *f = components.Facts{} }, ""},
+		"another cluster's by now": {func(_ Facts, f *components.Facts) { f.Cluster = "other" }, `it is of the cluster "other" now`},
+		"another address":          {func(_ Facts, f *components.Facts) { f.Addresses = nil }, "another machine answers, which does not have the address 192.0.2.3"},
+		"one of the file":          {func(found Facts, f *components.Facts) { f.MachineID = found.Machines["m1"].MachineID }, "the machine that answers is m1"},
+		"set up under another name": {func(_ Facts, f *components.Facts) {
+			f.Certificates = map[string]components.CertFact{"kubelet": {CommonName: "system:node:w9"}}
+		}, `set up as "system:node:w9"`},
+		"another cluster of this name": {func(_ Facts, f *components.Facts) {
+			f.Files = maps.Clone(f.Files)
+			f.Files[components.PKI+"/cluster-ca.crt"] = components.FileFact{SHA256: "other"}
+		}, "of another cluster of this name"},
+	} {
+		found := look(s)
+		f := found.Machines["w2"]
+		test.spoil(found, &f)
+		found.Machines["w2"] = f
+		if got := Impostor(fewer, found, w2); got != test.want && (test.want == "" || !strings.Contains(got, test.want)) {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
 	}
 }

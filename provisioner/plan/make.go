@@ -59,12 +59,13 @@ var contents = []struct {
 		at("machines", everywhere(base.Actions), copyAuthorities, identities, copyPresharedKey, bundle),
 	}},
 	{"cluster", []stages{
+		enrol,
 		dead,
 		snapshots,
 		controlPlane,
 		at("access", once(access)),
 		at("nodes", labels),
-		inTurn("kubelets", kubelets, once(inventory)),
+		inTurn("kubelets", kubelets, once(late(inventory))),
 	}},
 }
 
@@ -254,9 +255,28 @@ func labels(w world, m components.MachineSpec, _ components.Facts) []components.
 	return addons.Nodes(w.Cluster, m, w.facts.Cluster)
 }
 
-// inventory can wait until everything else is under way.
+// enrol notes machines before they get anything by which the cluster depends on them;
+// in a new cluster there is no API to note them in, and inventory does it later.
+func enrol(w world) []Stage {
+	if !w.facts.Cluster.Reachable {
+		return nil
+	}
+	return at("inventory", once(inventory))(w)
+}
+
+// inventory, in a new cluster, can wait until everything else is under way.
 func inventory(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
 	return addons.Actions(w.Cluster, w.facts.Cluster)
+}
+
+// late is a part for a cluster whose API does not answer yet.
+func late(of part) part {
+	return func(w world, m components.MachineSpec, f components.Facts) []components.Action {
+		if w.facts.Cluster.Reachable {
+			return nil
+		}
+		return of(w, m, f)
+	}
 }
 
 // once is a part that needs doing on one master, whichever.

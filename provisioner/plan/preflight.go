@@ -99,8 +99,15 @@ func versions(c components.Cluster, found Facts) []Problem {
 	}
 	for _, m := range c.Machines {
 		runs := found.Cluster.Nodes[m.Name].Version
+		_, answers := found.Machines[m.Name]
 		switch below := minor(c.Version) - minor(runs); {
 		case runs == "":
+		case below > 1 && !answers:
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"does not answer, and its kubelet is of %s: Kubernetes allows one minor version between, and the way from there to %s would be shut; power it on and bring it along, or take it out of the file", runs, c.Version)})
+		case below > 1 && ahead(c, found):
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"runs Kubernetes %s, and the masters run %s already: it cannot be brought along; take it out of the file, run `provision up`, and put it back", runs, c.Version)})
 		case below < 0:
 			problems = append(problems, Problem{m.Name, fmt.Sprintf(
 				"runs Kubernetes %s, and the bundle is of %s: there is no way back to an earlier minor version; use a bundle of the version that runs, or of a later one", runs, c.Version)})
@@ -147,6 +154,13 @@ func said(value string) string {
 		return "nothing"
 	}
 	return fmt.Sprintf("%.100q", value)
+}
+
+// ahead says that every control plane is of the version that is wanted.
+func ahead(c components.Cluster, found Facts) bool {
+	return !slices.ContainsFunc(c.Masters(), func(m components.MachineSpec) bool {
+		return versionOf(planeBundle(found.Machines[m.Name])) != c.Version
+	})
 }
 
 // moved finds Nodes whose pod subnets are not of the file's ranges: Kubernetes gives

@@ -194,7 +194,7 @@ func followers(w world) []Stage {
 		}
 		job := w.job(m, everywhere(worker.Network), everywhere(runtime.Actions), everywhere(worker.Actions))
 		if w.empties(m, f) {
-			job.Actions = slices.Concat([]components.Action{drain.Drain{Node: m.Name, Reopened: true}}, job.Actions, []components.Action{drain.Open{Node: m.Name}})
+			job.Actions = slices.Concat([]components.Action{drain.Drain{Node: m.Name}}, job.Actions, []components.Action{drain.Open{Node: m.Name}})
 		}
 		workers = append(workers, guarded(job, f, settle))
 	}

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -212,7 +213,7 @@ func (l *Lock) renewOnce() error {
 	}
 	l.mu.Unlock()
 	if left > 0 && kept <= left/2 {
-		return fmt.Errorf("lock: lost: %w", errors.Join(errs...))
+		return fmt.Errorf("lock: lost: %d of %d masters keep it: %w", kept, left, cmp.Or(errors.Join(errs...), errors.New("the others were taken away")))
 	}
 	l.until.Store(int64(asked + leaseFor))
 	return nil

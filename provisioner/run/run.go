@@ -137,7 +137,7 @@ func (r *runner) phase(phase plan.Phase) error {
 			return errors.Join(r.failures(), fmt.Errorf("stopped in %s: %w", stage.Name, err))
 		}
 		if stage.Careful && slices.ContainsFunc(stage.Jobs, func(job plan.Job) bool { return r.failed[job.Machine] != nil }) {
-			return errors.Join(r.failures(), fmt.Errorf("stopped after %s: others would be restarted in the same way, and nothing more is until it is well there", stage.Name))
+			return errors.Join(r.failures(), fmt.Errorf("stopped after %s: nothing more is done to the others until it is well there", stage.Name))
 		}
 		for _, master := range r.env.Masters {
 			if r.failed[master] != nil {
