@@ -119,7 +119,9 @@ func dead(ctx context.Context, api components.API, name string) error {
 
 func ready(ctx context.Context, api components.API, name string) (bool, error) {
 	var node struct {
-		Status struct{ Conditions []struct{ Type, Status string } }
+		Status struct {
+			Conditions []struct{ Type, Status string }
+		}
 	}
 	err := do(ctx, api, "GET", "/api/v1/nodes/"+name, "", nil, &node)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -25,65 +25,164 @@ import (
 // older is the version of Kubernetes that TestUpgrade begins with.
 const older = "1.35.4"
 
-// TestUpgrade takes three masters and two workers from one minor version to the next,
-// while a Service of two replicas is called every 20 ms through a NodePort and the API
-// takes a write every 50 ms through a worker's balancer. No call may fail; how long the
-// API takes none is told and not judged. It needs the bundles of both versions.
+// TestUpgrade takes three masters and two workers from one minor version to the next and
+// back, while a Service of two replicas is called every 20 ms through a NodePort of a
+// master and the API takes a write every 50 ms through a worker's balancer: first a
+// master's new control plane does not start, and it goes back by itself; the rest goes
+// back when told; then a worker's new kubelet does not start, and it goes back by itself;
+// then all goes well. No call may fail; how long the API takes none is told and not
+// judged. In the end the finalised upgrade goes back to the snapshot of before.
 func TestUpgrade(t *testing.T) {
 	l := newLab(t, "--masters", "3", "--workers", "2")
 	l.provision(0, "up", "--yes", "--var", "version="+older)
+	l.write("before")
 	l.apply(fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"writes","namespace":"default"}}
 ---
 {"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"type":"NodePort","selector":{"app":"web"},"ports":[{"port":80,"targetPort":8080,"nodePort":30080}]}}
 ---
 {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replicas":2,"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},
-"spec":{"topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"kubernetes.io/hostname","whenUnsatisfiable":"DoNotSchedule","labelSelector":{"matchLabels":{"app":"web"}}}],
-"containers":[{"name":"web","image":%q,"args":["serve"]}]}}}}
+"spec":{"topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"kubernetes.io/hostname","whenUnsatisfiable":"ScheduleAnyway","labelSelector":{"matchLabels":{"app":"web"}}}],
+"containers":[{"name":"web","image":%q,"args":["serve"],"lifecycle":{"preStop":{"sleep":{"seconds":5}}}}]}}}}
 `, image(t, "probe")))
 	l.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-	w1, w2 := l.address("w1"), l.address("w2")
+	m3, api := l.address("m3"), l.behindBalancer(l.address("w2"))
 	calls := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	api := l.behindBalancer(w2)
 
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	service := every(ctx, 20*time.Millisecond, func(ctx context.Context) error {
-		answer, err := calls.Get("http://" + net.JoinHostPort(w1, "30080") + "/")
-		if err != nil {
-			return err
+	// under does something while both clients ask, and says how they fared.
+	under := func(t *testing.T, what string, do func()) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		service := every(ctx, 20*time.Millisecond, func(ctx context.Context) error {
+			answer, err := calls.Get("http://" + net.JoinHostPort(m3, "30080") + "/")
+			if err != nil {
+				return err
+			}
+			defer answer.Body.Close()
+			if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != http.StatusOK {
+				return fmt.Errorf("%s, %v", answer.Status, err)
+			}
+			return nil
+		})
+		writes := every(ctx, 50*time.Millisecond, func(ctx context.Context) error {
+			patch := fmt.Appendf(nil, `{"data":{"at":"%d"}}`, time.Now().UnixNano())
+			return api.Patch(types.MergePatchType).Resource("configmaps").Namespace("default").Name("writes").Body(patch).Do(ctx).Error()
+		})
+		time.Sleep(2 * time.Second)
+		start := time.Now()
+		do()
+		took := time.Since(start)
+		time.Sleep(5 * time.Second)
+		stop()
+		calling, writing := <-service, <-writes
+		t.Logf("%s: %.1f s; Service: %s; API: %s", what, took.Seconds(), calling, writing)
+		if calling.failed > 0 || calling.done < 100 {
+			t.Errorf("%s: the Service: %s", what, calling)
 		}
-		defer answer.Body.Close()
-		if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s, %v", answer.Status, err)
+		if writing.done-writing.failed < 100 {
+			t.Errorf("%s: the API: %s", what, writing)
 		}
-		return nil
+	}
+	const newer = "1.36.3"
+	well := func(l *lab) {
+		eventually(l.t, "all is well", func() (bool, string) {
+			out := l.call(time.Minute, "bin/provision", "status", l.file)
+			return out.code == 0, out.all()
+		})
+		l.kept("a step of an upgrade")
+	}
+
+	t.Run("a master's new control plane does not start", func(t *testing.T) {
+		l := l.in(t)
+		l.spoil("m2", "apiserver", newer)
+		under(t, "m2 goes back by itself", func() {
+			out := l.provision(1, "upgrade", "--to", newer, "--yes")
+			if !strings.Contains(out.stderr, "m2: ") || !strings.Contains(out.stderr, "ends again and again") || !strings.Contains(out.stderr, "it went back to bundle "+older) {
+				t.Errorf("the upgrade said %s", out.stderr)
+			}
+		})
+		well(l)
+		if got := l.running("apiserver"); got != "m1 "+newer+", m2 "+older+", m3 "+older {
+			t.Errorf("API servers: %s", got)
+		}
 	})
-	writes := every(ctx, 50*time.Millisecond, func(ctx context.Context) error {
-		patch := fmt.Appendf(nil, `{"data":{"at":"%d"}}`, time.Now().UnixNano())
-		return api.Patch(types.MergePatchType).Resource("configmaps").Namespace("default").Name("writes").Body(patch).Do(ctx).Error()
+	t.Run("the rest goes back", func(t *testing.T) {
+		l := l.in(t)
+		under(t, "back before it is finalised", func() { l.provision(0, "upgrade", "--rollback", "--yes") })
+		well(l)
+		if got := l.running("apiserver"); got != "m1 "+older+", m2 "+older+", m3 "+older {
+			t.Errorf("API servers: %s", got)
+		}
+		l.mend("m2", "apiserver")
 	})
-	time.Sleep(2 * time.Second)
-	start := time.Now()
-	l.provision(0, "up", "--yes")
-	took := time.Since(start)
-	time.Sleep(5 * time.Second)
-	stop()
-	calling, writing := <-service, <-writes
-	t.Logf("%s to the next minor version in %.1f s; Service: %s; API: %s", older, took.Seconds(), calling, writing)
-	if calling.failed > 0 || calling.done < 100 {
-		t.Errorf("the Service: %s", calling)
+	t.Run("a worker's new kubelet does not start", func(t *testing.T) {
+		l := l.in(t)
+		l.spoil("w1", "kubelet", newer)
+		under(t, "to the next minor version, but that w1 goes back by itself", func() {
+			out := l.provision(1, "upgrade", "--to", newer, "--yes")
+			if !strings.Contains(out.stderr, "w1: ") || !strings.Contains(out.stderr, "it went back to bundle "+older) {
+				t.Errorf("the upgrade said %s", out.stderr)
+			}
+		})
+		well(l)
+		if got := l.kubectl("get", "nodes", "-o", "jsonpath={range .items[*]}{.metadata.name}{.status.nodeInfo.kubeletVersion}{.spec.unschedulable} {end}"); got != "m1v1.36.3 m2v1.36.3 m3v1.36.3 w1v1.35.4 w2v1.35.4 " {
+			t.Errorf("kubelets: %s", got)
+		}
+		l.mend("w1", "kubelet")
+	})
+	t.Run("it goes on", func(t *testing.T) {
+		l := l.in(t)
+		under(t, "the workers", func() { l.provision(0, "upgrade", "--to", newer, "--yes") })
+		versions := l.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}")
+		if strings.Contains(versions, older) || len(strings.Fields(versions)) != 5 {
+			t.Errorf("the kubelets are of %s", versions)
+		}
+		l.provision(0, "plan")
+		if out := l.call(time.Minute, "bin/provision", "plan", l.file, "--var", "version="+older); out.code != 1 || !strings.Contains(out.stderr, "upgrade --rollback") {
+			t.Errorf("back to %s: exit status %d, %s", older, out.code, out.all())
+		}
+	})
+	t.Run("back to the snapshot", func(t *testing.T) {
+		l := l.in(t)
+		l.kubectl("create", "configmap", "later")
+		l.provision(64, "upgrade", "--rollback") // nobody to type the name
+		l.provision(0, "upgrade", "--rollback", "--yes")
+		well(l)
+		if out := l.call(time.Minute, "bin/provision", "kubectl", l.file, "--", "get", "configmap", "later"); out.code == 0 {
+			t.Errorf("what came after the snapshot is there: %s", out.all())
+		}
+		versions := l.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}")
+		if strings.Contains(versions, newer) || len(strings.Fields(versions)) != 5 {
+			t.Errorf("the kubelets are of %s", versions)
+		}
+		l.kubectl("rollout", "restart", "deployment/web")
+		l.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+	})
+}
+
+// spoil has a component of a machine refuse to start from a version.
+func (l *lab) spoil(machine, component, version string) {
+	l.t.Helper()
+	unit := "/etc/systemd/system/provision-" + component + ".service"
+	l.on(machine, "sh", "-c", fmt.Sprintf(`mkdir -p %[1]s.d && printf '[Service]\nExecStartPre=/bin/sh -c "! grep -q %[2]s %[1]s"\n' >%[1]s.d/spoilt.conf && systemctl daemon-reload`, unit, version))
+}
+
+// mend takes that back.
+func (l *lab) mend(machine, component string) {
+	l.t.Helper()
+	l.on(machine, "sh", "-c", "rm -r /etc/systemd/system/provision-"+component+".service.d && systemctl daemon-reload")
+}
+
+// running says of which version each master runs a component.
+func (l *lab) running(component string) string {
+	l.t.Helper()
+	var all []string
+	for _, m := range []string{"m1", "m2", "m3"} {
+		out := l.on(m, "sh", "-c", `tr '\0' '\n' </proc/$(systemctl show -P MainPID provision-`+component+`)/cmdline | head -n 1`)
+		id, _, _ := strings.Cut(strings.TrimPrefix(out, "/opt/provision/"), "/")
+		version, _, _ := strings.Cut(id, "-")
+		all = append(all, m+" "+version)
 	}
-	if writing.done-writing.failed < 100 {
-		t.Errorf("the API: %s", writing)
-	}
-	versions := l.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}")
-	if strings.Contains(versions, older) || len(strings.Fields(versions)) != 5 {
-		t.Errorf("the kubelets are of %s", versions)
-	}
-	l.provision(0, "plan")
-	if out := l.call(time.Minute, "bin/provision", "plan", l.file, "--var", "version="+older); out.code != 1 || !strings.Contains(out.stderr, "there is no way back") {
-		t.Errorf("back to %s: exit status %d, %s", older, out.code, out.all())
-	}
+	return strings.Join(all, ", ")
 }
 
 // tally is what a client met with.
