@@ -25,10 +25,11 @@ type API struct {
 	ready   func() bool
 	objects map[string]map[string]any // by path, without the query
 	applied map[string]map[string]any // what was applied last, by path
+	bundles map[string][]string       // the paths of what was applied together, by its sum
 }
 
 func newAPI(ready func() bool) *API {
-	return &API{ready: ready, objects: map[string]map[string]any{}, applied: map[string]map[string]any{}}
+	return &API{ready: ready, objects: map[string]map[string]any{}, applied: map[string]map[string]any{}, bundles: map[string][]string{}}
 }
 
 var errNotReady = errors.New("no API server answers")
@@ -52,6 +53,7 @@ func (a *API) Apply(ctx context.Context, manifests []byte) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	var paths []string
 	for document := range strings.SplitSeq(string(manifests), "\n---\n") {
 		var object map[string]any
 		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
@@ -68,7 +70,9 @@ func (a *API) Apply(ctx context.Context, manifests []byte) error {
 		remove(present, a.applied[at], object)
 		a.objects[at] = merge(present, object)
 		a.applied[at] = object
+		paths = append(paths, at)
 	}
+	a.bundles[components.Sum(manifests)] = paths
 	return nil
 }
 
@@ -189,7 +193,7 @@ func (a *API) Facts() components.ClusterFacts {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	facts := components.ClusterFacts{Reachable: true, Nodes: map[string]components.NodeFact{}, Applied: map[string]string{}}
+	facts := components.ClusterFacts{Reachable: true, Nodes: map[string]components.NodeFact{}, Applied: map[string]string{}, Edited: map[string][]string{}}
 	for path, object := range a.objects {
 		if name, ok := strings.CutPrefix(path, "/api/v1/nodes/"); ok {
 			facts.Nodes[name] = nodeFact(object)
@@ -202,6 +206,11 @@ func (a *API) Facts() components.ClusterFacts {
 	for key, value := range data {
 		if name, ok := strings.CutPrefix(key, "applied."); ok {
 			facts.Applied[name] = fmt.Sprint(value)
+			for _, path := range a.bundles[fmt.Sprint(value)] {
+				if components.Differs(a.applied[path], a.objects[path]) {
+					facts.Edited[name] = append(facts.Edited[name], fmt.Sprint(a.applied[path]["kind"], " ", path[strings.LastIndex(path, "/")+1:]))
+				}
+			}
 		}
 	}
 	return facts
@@ -227,4 +236,24 @@ func (a *API) Object(path string) map[string]any {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.objects[path]
+}
+
+// Edit changes an object, as somebody with kubectl does; nil deletes it.
+func (a *API) Edit(path string, change func(object map[string]any)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if change == nil {
+		delete(a.objects, path)
+		return
+	}
+	text, err := json.Marshal(a.objects[path])
+	if err != nil {
+		panic(err) // it came from JSON
+	}
+	var object map[string]any
+	if err := json.Unmarshal(text, &object); err != nil {
+		panic(err)
+	}
+	change(object)
+	a.objects[path] = object
 }

@@ -33,6 +33,7 @@ type Machine struct {
 	units   map[string]*unit
 	loaded  map[string]string // unit files as systemd last read them
 	images  map[string]bool
+	bundles map[string]map[string]string // of each bundle the sums of its files, as they were unpacked
 	certs   map[string]components.CertFact
 	etcd    *ensemble // of its site
 	log     []string
@@ -64,6 +65,7 @@ func New(name string) *Machine {
 		units:   map[string]*unit{},
 		loaded:  map[string]string{},
 		images:  map[string]bool{},
+		bundles: map[string]map[string]string{},
 		certs:   map[string]components.CertFact{},
 	}
 }
@@ -179,6 +181,12 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		code, why = m.modprobe(argv[len(argv)-1])
 	case "systemd-sysctl":
 		code, why = m.sysctl(argv[1])
+	case "chmod":
+		f := m.files[argv[2]]
+		if _, err := fmt.Sscanf(argv[1], "%o", &f.mode); err != nil {
+			return fails(1, "invalid mode")
+		}
+		m.files[argv[2]] = f
 	case "rm":
 		delete(m.files, argv[len(argv)-1])
 	case "test":

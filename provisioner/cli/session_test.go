@@ -132,7 +132,7 @@ func TestAWorkerThatFailedIsNamedOnce(t *testing.T) {
 func TestTheWrongFileTakesNothingAway(t *testing.T) {
 	other := sshtest.Start(t, sshtest.Options{Exec: func(c *sshtest.Command) int {
 		io.Copy(io.Discard, c.Stdin)
-		fmt.Fprint(c.Stdout, "trace /etc/provision\ncluster other\nend\n")
+		fmt.Fprint(c.Stdout, "trace /etc/provision\nnode {\"cluster\":\"other\"}\nend\n")
 		return 0
 	}})
 	data, _ := bundletest.Make(t, "1.36.3", map[string]string{"bin/agent": "agent"})

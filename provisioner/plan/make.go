@@ -56,7 +56,7 @@ var contents = []struct {
 	}},
 	{"machines", []stages{
 		at("authorities", authorities, makePresharedKey),
-		at("machines", everywhere(base.Actions), copyAuthorities, identities, copyPresharedKey, bundle),
+		at("machines", everywhere(base.Actions), secrets, copyAuthorities, identities, copyPresharedKey, bundle),
 	}},
 	{"cluster", []stages{
 		dead,
@@ -197,6 +197,11 @@ func copyAuthorities(w world, m components.MachineSpec, f components.Facts) []co
 	return []components.Action{pki.CopyAuthorities{Agent: w.Agent(), From: w.signer()}}
 }
 
+// secrets are closed where somebody opened them.
+func secrets(_ world, _ components.MachineSpec, f components.Facts) []components.Action {
+	return pki.Modes(f)
+}
+
 // makePresharedKey makes the overlay's key where no master has one.
 func makePresharedKey(w world, m components.MachineSpec, f components.Facts) []components.Action {
 	if !w.Overlay.PSK || hasPresharedKey(f) || m.Name != w.holder(hasPresharedKey) {
@@ -211,7 +216,7 @@ func copyPresharedKey(w world, m components.MachineSpec, f components.Facts) []c
 	from := w.holder(hasPresharedKey)
 	have, there := f.Files[components.PresharedKey]
 	if !w.Overlay.PSK || m.Name == from ||
-		there && have.SHA256 == w.facts.Machines[from].Files[components.PresharedKey].SHA256 && have.Mode == 0o600 {
+		there && have.SHA256 == w.facts.Machines[from].Files[components.PresharedKey].SHA256 {
 		return nil
 	}
 	return []components.Action{pki.CopyPresharedKey{From: from}}
