@@ -63,7 +63,7 @@ var contents = []struct {
 		controlPlane,
 		at("access", once(access)),
 		at("nodes", labels),
-		inTurn("kubelets", everywhere(worker.Actions), once(inventory)),
+		inTurn("kubelets", kubelets, once(inventory)),
 	}},
 }
 
@@ -243,6 +243,14 @@ func access(w world, m components.MachineSpec, _ components.Facts) []components.
 // labels make the machine's Node, or correct it.
 func labels(w world, m components.MachineSpec, _ components.Facts) []components.Action {
 	return addons.Nodes(w.Cluster, m, w.facts.Cluster)
+}
+
+// kubelets come to the API last.
+func kubelets(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	if _, there := w.facts.Cluster.Nodes[m.Name]; !there && w.facts.Cluster.Reachable {
+		f = worker.Forgotten(f)
+	}
+	return worker.Actions(w.Cluster, m, f)
 }
 
 // inventory can wait until everything else is under way.
