@@ -206,6 +206,6 @@ func (l *lab) traces(machine string) string {
 		ip -4 route
 		awk '{print $2}' /proc/mounts | grep -e provision -e kubelet -e netns | sort
 		find /sys/fs/cgroup -name 'kubepods*' -o -name 'provision*' | sort
-		sysctl -a 2>/dev/null | grep -E '^net.ipv4.ip_forward =|^net.ipv4.conf.(all|default)'
+		sysctl -a 2>/dev/null | grep -E '^net.core.somaxconn =|^net.ipv4.ip_forward =|^net.ipv4.conf.(all|default)'
 		true`)
 }

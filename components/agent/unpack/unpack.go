@@ -153,8 +153,11 @@ func (u *unpacking) fill(s *bundle.Stream, raw []byte, tmp string) (Result, erro
 	return result, u.seal(tmp)
 }
 
-// seal makes the manifest the youngest file of the folder: what is younger was
-// written by somebody else.
+// sealName is an empty file of a bundle's folder, which is its youngest: what is
+// younger was written by somebody else. Facts compares as well.
+const sealName = "sealed"
+
+// seal writes that file, last of all.
 func (u *unpacking) seal(tmp string) error {
 	latest := time.Now()
 	err := fs.WalkDir(u.dir.FS(), tmp, func(_ string, entry fs.DirEntry, err error) error {
@@ -170,7 +173,10 @@ func (u *unpacking) seal(tmp string) error {
 	if err != nil {
 		return err
 	}
-	return u.dir.Chtimes(path.Join(tmp, bundle.ManifestName), latest, latest)
+	if err := u.write(path.Join(tmp, sealName), 0o644, strings.NewReader("")); err != nil {
+		return err
+	}
+	return u.dir.Chtimes(path.Join(tmp, sealName), latest, latest)
 }
 
 // write makes a new file, in place of what an earlier call left, and the folders
@@ -229,8 +235,9 @@ func (u *unpacking) complete() (bundle.Manifest, error) {
 	if bundle.ID(manifest.Kubernetes, raw) != u.id {
 		return bundle.Manifest{}, errors.New("the manifest is another's")
 	}
-	sealed, err := u.dir.Lstat(path.Join(u.id, bundle.ManifestName))
-	if err != nil {
+	// One that an agent of before there were seals has unpacked has none.
+	sealed, err := u.dir.Lstat(path.Join(u.id, sealName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return bundle.Manifest{}, err
 	}
 	for _, file := range manifest.Files {
@@ -238,7 +245,7 @@ func (u *unpacking) complete() (bundle.Manifest, error) {
 		if err != nil {
 			return bundle.Manifest{}, err
 		}
-		if info.Size() != file.Size || info.Mode() != fs.FileMode(file.Mode) || info.ModTime().After(sealed.ModTime()) {
+		if info.Size() != file.Size || info.Mode() != fs.FileMode(file.Mode) || sealed != nil && info.ModTime().After(sealed.ModTime()) {
 			return bundle.Manifest{}, &bundle.SumError{Name: file.Name}
 		}
 	}
