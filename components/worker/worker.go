@@ -165,6 +165,7 @@ func (n node) proxy() {
 		Address:   n.m.Address,
 		Pods:      n.c.Network.PodRanges(),
 		NodePorts: n.nodePorts(),
+		Settings:  n.m.Proxy,
 		LowerOOM:  n.f.LowerOOM,
 	}))
 	n.Unit(proxy, func(sum string) []byte {

@@ -52,6 +52,11 @@ var edits = []change{
 	{what: "`kubelet.settings` of one machine", edit: func(c *components.Cluster) {
 		specOf(c, "w1").Kubelet = map[string]any{"evictionHard": map[string]any{"memory.available": "500Mi"}}
 	}},
+	{what: "`proxy.settings`", edit: func(c *components.Cluster) {
+		for i := range c.Machines {
+			c.Machines[i].Proxy = map[string]any{"conntrack": map[string]any{"maxPerCore": 65536}}
+		}
+	}},
 	{what: "`apiserver.extra_args`", edit: func(c *components.Cluster) {
 		c.Flags.APIServer = []components.Flag{{Name: "audit-log-maxage", Value: "10"}}
 	}},
