@@ -59,7 +59,7 @@ func New(name string) *Machine {
 		sysctls: map[string]string{
 			"kernel.keys.root_maxbytes": "25000000", "kernel.keys.root_maxkeys": "1000000", "kernel.panic": "0",
 			"kernel.panic_on_oops": "1", "vm.overcommit_memory": "0", "vm.panic_on_oom": "0", "net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0",
-			"net.core.somaxconn": "4096", "net.ipv4.tcp_rmem": "4096\t131072\t6291456",
+			"net.core.somaxconn": "4096", "vm.max_map_count": "65530", "net.ipv4.tcp_rmem": "4096\t131072\t6291456",
 		},
 		modules: map[string]bool{},
 		units:   map[string]*unit{},

@@ -73,6 +73,7 @@ func edits(t *testing.T, l *lab) {
 	}
 	for _, test := range []struct{ from, to, want string }{
 		{`"max-requests-inflight" = "300"`, `"max-requests-inflight" = "-1"`, "the last that it said: "},
+		{"  apiserver {\n", "  scheduler {\n    extra_args = { \"secure-port\" = \"99999\" }\n  }\n  apiserver {\n", "scheduler ends again and again; the last that it said: "},
 		{"max_pods = 150\n", "max_pods = 150\n settings = { cpuManagerPolicy = \"no-such-policy\" }\n", "kubelet does not start; the last that it said: "},
 	} {
 		l.rewrite(strings.Replace(string(file), test.from, test.to, 1))
