@@ -146,10 +146,11 @@ type MachineSpec struct {
 	// the cluster is dual-stack. Zero: the Node has none, and its pods do all the same.
 	Address6 netip.Addr
 	Labels   map[string]string
-	// Kubelet are fields of a KubeletConfiguration, laid over ours, as JSON has them.
-	Kubelet map[string]any
-	Sysctls map[string]string // more kernel settings, by dotted name
-	Taints  []Taint           // in the file's order; nil on a master means upstream's control-plane taint
+	// Kubelet and Proxy are fields of a KubeletConfiguration and a KubeProxyConfiguration, laid
+	// over ours, as JSON has them.
+	Kubelet, Proxy map[string]any
+	Sysctls        map[string]string // more kernel settings, by dotted name
+	Taints         []Taint           // in the file's order; nil on a master means upstream's control-plane taint
 	// How SSH reaches it, for the inventory alone: see Member.
 	Login, HostKey string
 }

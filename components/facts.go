@@ -39,7 +39,8 @@ type Facts struct {
 
 	// What is there of ours. Files holds every file below Etc and State/stamps,
 	// every unit of ours, and every other file an action may write.
-	Bundles      []string            // folder names below Root whose unpacking finished
+	Bundles      []string            // folder names below Root whose unpacking finished, and that are whole
+	Damaged      []string            // files of others, by their paths below Root
 	Agents       map[string]bool     // paths of agents present
 	BundleSums   map[string]bool     // SHA-256 (hex) of every file in those bundles, and of those that an interrupted upload brought
 	Traces       []string            // those of Root, Etc and State that hold anything
@@ -114,8 +115,9 @@ type ClusterFacts struct {
 	Reachable bool
 	Problem   string // why not
 	Nodes     map[string]NodeFact
-	Applied   map[string]string // name of an addon -> SHA-256 of the manifests last applied
-	Inventory []Member          // every machine that was set up and not taken out again
+	Applied   map[string]string   // name of an addon -> SHA-256 of the manifests last applied
+	Edited    map[string][]string // name of an addon -> objects of it that are not as they were applied
+	Inventory []Member            // every machine that was set up and not taken out again
 }
 
 // NodeFact is one Node.

@@ -24,6 +24,12 @@ machine "tower" {
 machine "nuc" {
   address = "10.0.0.11"
   labels  = { disk = "ssd" }
+  sysctls = { "vm.max_map_count" = 262144 }
+
+  kubelet {
+    max_pods = 200
+    settings = { kubeReserved = { memory = "500Mi" } }
+  }
 }
 
 machine "attic" {

@@ -13,7 +13,14 @@ locals {
 
 cluster "ha" {
   api {
-    endpoint = "192.168.10.10" # no machine's own: keepalived, say, gives it to a master
+    endpoint   = "192.168.10.10" # no machine's own: keepalived, say, gives it to a master
+    extra_sans = ["k8s.example.org"]
+  }
+
+  max_unavailable = "25%" # of the workers: two of five may restart at once
+
+  registry "docker.io" {
+    mirrors = ["http://192.168.10.5:5000"]
   }
 
   failover {

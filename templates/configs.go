@@ -71,10 +71,12 @@ type ProxyConfig struct {
 	// NodePorts are the addresses at which NodePorts are; none: the Node's own.
 	NodePorts []netip.Prefix
 	LowerOOM  bool
+	// Settings are laid over all this, as JSON has them.
+	Settings map[string]any
 }
 
 // ProxyYAML returns kube-proxy's configuration.
-func ProxyYAML(v ProxyConfig) []byte { return render("proxy.yaml", v) }
+func ProxyYAML(v ProxyConfig) []byte { return withSettings(render("proxy.yaml", v), v.Settings) }
 
 // ContainerdConfig is containerd.toml.
 type ContainerdConfig struct {

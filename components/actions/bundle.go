@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"provision/components"
 )
@@ -41,12 +42,19 @@ type Unpack struct {
 	Agent string
 	// Have are the SHA-256 (hex) of files that the machine has in other bundles: they are not sent.
 	Have map[string]bool `json:"-"`
+	// Damaged are files of it that somebody changed or deleted, where it was whole before.
+	Damaged []string `json:",omitempty"`
 }
 
 // Component is "bundle".
 func (Unpack) Component() string { return "bundle" }
 
-func (a Unpack) String() string { return "send and unpack bundle " + a.ID }
+func (a Unpack) String() string {
+	if len(a.Damaged) > 0 {
+		return "repair bundle " + a.ID + ": " + strings.Join(a.Damaged, ", ")
+	}
+	return "send and unpack bundle " + a.ID
+}
 
 // Touches is empty: the folder is ours.
 func (Unpack) Touches() []components.Touch { return nil }

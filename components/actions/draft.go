@@ -17,11 +17,12 @@ type Draft struct {
 	actions  []components.Action
 	contents map[string][]byte // by path, also where nothing is to be written
 	written  map[string]bool
+	reads    map[string][]string // by unit: what its process reads when it starts
 }
 
 // NewDraft begins with nothing.
 func NewDraft(component string, facts components.Facts) *Draft {
-	return &Draft{of: component, facts: facts, contents: map[string][]byte{}, written: map[string]bool{}}
+	return &Draft{of: component, facts: facts, contents: map[string][]byte{}, written: map[string]bool{}, reads: map[string][]string{}}
 }
 
 // Actions are what is left to do, in the order in which it was asked for.
@@ -59,7 +60,17 @@ func (d *Draft) Unit(name string, content func(sum string) []byte, reads ...stri
 		}
 		all = append(append(all, 0), text...)
 	}
+	d.reads[name] = reads
 	d.File(UnitPath(name), 0o644, content(components.Sum(all)[:16]))
+}
+
+// misled says that a file which a unit's process reads when it starts holds something
+// else than it should: whoever changed it may have had the process start with that.
+func (d *Draft) misled(unit string) bool {
+	return slices.ContainsFunc(d.reads[unit], func(path string) bool {
+		have, there := d.facts.Files[path]
+		return there && have.SHA256 != components.Sum(d.contents[path])
+	})
 }
 
 // UnitPath is where a unit's file is.
@@ -80,7 +91,7 @@ func (d *Draft) Start(wait bool, units ...string) {
 		switch {
 		case !running(have):
 			action.Start = append(action.Start, unit)
-		case have.Stale || d.written[UnitPath(unit)]:
+		case have.Stale || d.written[UnitPath(unit)] || d.misled(unit):
 			action.Restart = append(action.Restart, unit)
 		}
 	}

@@ -138,8 +138,13 @@ func (a Units) Apply(ctx context.Context, on components.Machine, _ components.Si
 			return why(ctx, on, step.units, err)
 		}
 	}
-	if a.Wait || len(a.Restart) == 0 {
+	if len(a.Restart) == 0 {
 		return nil
 	}
-	return ended(ctx, on, a.Restart)
+	if !a.Wait {
+		if err := ended(ctx, on, a.Restart); err != nil {
+			return err
+		}
+	}
+	return steady(ctx, on, a.Restart)
 }

@@ -31,6 +31,13 @@ func (WaitAPI) Touches() []components.Touch { return nil }
 // like its flags ends at once.
 const mostRestarts = 5
 
+// oneTry is how long one question waits for an answer: a client may itself ask again
+// until then. restartsEvery is the time between two looks at the unit.
+const (
+	oneTry        = 5 * time.Second
+	restartsEvery = 2 * time.Second
+)
+
 // Apply asks again and again; the last answer is the error, with what the machine's
 // own API server said last.
 func (a WaitAPI) Apply(ctx context.Context, on components.Machine, site components.Site) error {
@@ -41,19 +48,20 @@ func (a WaitAPI) Apply(ctx context.Context, on components.Machine, site componen
 	if a.Own {
 		before = restarted(ctx, on, Service("apiserver"))
 	}
-	for try := 1; ; try++ {
-		api, err := a.api(ctx, on, site)
-		if err == nil {
-			err = api.Ready(ctx)
-		}
+	looked := time.Now()
+	for {
+		err := a.try(ctx, on, site)
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() == nil || last == nil {
 			last = err // what was wrong, not that time was up
 		}
-		if a.Own && try%20 == 0 && restarted(ctx, on, Service("apiserver"))-before >= mostRestarts {
-			cancel()
+		if a.Own && time.Since(looked) >= restartsEvery {
+			looked = time.Now()
+			if restarted(ctx, on, Service("apiserver"))-before >= mostRestarts {
+				cancel()
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -64,6 +72,19 @@ func (a WaitAPI) Apply(ctx context.Context, on components.Machine, site componen
 		case <-time.After(pollEvery):
 		}
 	}
+}
+
+func (a WaitAPI) try(ctx context.Context, on components.Machine, site components.Site) error {
+	api, err := a.api(ctx, on, site)
+	if err != nil {
+		return err
+	}
+	if a.Own { // another master's answer is waited for as long as it takes
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, oneTry)
+		defer cancel()
+	}
+	return api.Ready(ctx)
 }
 
 func (a WaitAPI) api(ctx context.Context, on components.Machine, site components.Site) (components.API, error) {

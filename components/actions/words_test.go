@@ -2,6 +2,7 @@ package actions
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -58,4 +59,30 @@ func TestAnAPIServerThatEndsAgainAndAgain(t *testing.T) {
 			t.Errorf("after %s: %v, want %s", took, err, want)
 		}
 	})
+}
+
+// TestASilentUnitThatEndsAgainAndAgain is noticed; one that ended once is not.
+func TestASilentUnitThatEndsAgainAndAgain(t *testing.T) {
+	for ends, want := range map[int]string{0: "", 1: "", 5: "scheduler ends again and again; the last that it said: invalid flag"} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			on := answering{&fake{}, func(argv []string) (string, error) {
+				switch {
+				case argv[0] == "journalctl":
+					return "invalid flag\n", nil
+				case slices.Contains(argv, "--property=NRestarts"):
+					return fmt.Sprintln(min(ends, int(time.Since(start)/time.Second))), nil
+				}
+				return "", nil
+			}}
+			units := Units{Of: "units", Restart: []string{Service("certificates"), Service("scheduler")}}
+			err := units.Apply(t.Context(), on, nil)
+			if got := fmt.Sprint(err); want == "" && err != nil || want != "" && got != want {
+				t.Errorf("%d: got %v", ends, err)
+			}
+			if took := time.Since(start); ends == 0 && took != firstLook {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
 }

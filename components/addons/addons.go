@@ -2,8 +2,8 @@
 // its identities, the policy that guards pod subnets, the API's endpoint, DNS,
 // the inventory, and the Nodes' labels and taints.
 //
-// What was applied is remembered in the cluster, by its sum: what somebody else
-// changed since is not looked for.
+// What was applied is remembered in the cluster, by its sum. Objects that are gone
+// since, or that somebody changed, are facts, and applied again.
 package addons
 
 import (
@@ -18,12 +18,24 @@ import (
 // on, and needs its API server ready. DNS is among it, so that its pods wait for
 // nodes and not the nodes for them. Each machine's Node is Nodes' affair.
 func Access(c components.Cluster, on components.MachineSpec, facts components.ClusterFacts) []components.Action {
-	identities := missing(facts,
-		newApply("identities", "the rights of machines and people", templates.IdentitiesYAML()))
+	identities := missing(facts, newIdentities())
 	if len(identities) > 0 {
 		identities = slices.Insert(identities, 0, components.Action(newGrant(c, on)))
 	}
-	return append(identities, missing(facts,
+	return append(identities, missing(facts, policies(c)...)...)
+}
+
+// All is every addon of a cluster, for whoever compares them with what there is.
+func All(c components.Cluster) []Apply {
+	return append([]Apply{newIdentities()}, policies(c)...)
+}
+
+func newIdentities() Apply {
+	return newApply("identities", "the rights of machines and people", templates.IdentitiesYAML())
+}
+
+func policies(c components.Cluster) []Apply {
+	return []Apply{
 		newApply("pod-subnets", "the policy that guards pod subnets", templates.PodSubnetsYAML()),
 		newApply("node-names", "the policy that keeps machines away which left", templates.NodeNamesYAML()),
 		newApply("api-endpoint", "the API's endpoint for pods", templates.APIEndpointYAML(templates.APIEndpoint{
@@ -41,7 +53,7 @@ func Access(c components.Cluster, on components.MachineSpec, facts components.Cl
 			Domain:   c.Network.Domain,
 			Replicas: replicas(c),
 		})),
-	)...)
+	}
 }
 
 // replicas of CoreDNS: two on two machines that it may run on, never two on one.
@@ -90,11 +102,12 @@ func Actions(c components.Cluster, facts components.ClusterFacts) []components.A
 	return []components.Action{enrol}
 }
 
-// missing are those that were not applied as they are now.
+// missing are those that were not applied as they are now, or are not there as they were.
 func missing(facts components.ClusterFacts, wanted ...Apply) []components.Action {
 	var missing []components.Action
 	for _, addon := range wanted {
-		if facts.Applied[addon.Name] != addon.Sum {
+		addon.Edited = facts.Edited[addon.Name]
+		if facts.Applied[addon.Name] != addon.Sum || len(addon.Edited) > 0 {
 			missing = append(missing, addon)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"strings"
 
 	"provision/components"
 )
@@ -15,6 +16,8 @@ type Apply struct {
 	What      string // for a person: "CoreDNS"
 	Manifests []byte `json:"-"`
 	Sum       string // SHA-256 of the manifests, in hex
+	// Edited are the objects that somebody changed or deleted.
+	Edited []string `json:",omitempty"`
 }
 
 func newApply(name, what string, manifests []byte) Apply {
@@ -24,7 +27,12 @@ func newApply(name, what string, manifests []byte) Apply {
 // Component is "addons".
 func (Apply) Component() string { return "addons" }
 
-func (a Apply) String() string { return "apply " + a.What }
+func (a Apply) String() string {
+	if len(a.Edited) > 0 {
+		return "apply " + a.What + ", of which somebody changed " + strings.Join(a.Edited, ", ")
+	}
+	return "apply " + a.What
+}
 
 // Touches is empty: nothing of it is on the machine.
 func (Apply) Touches() []components.Touch { return nil }

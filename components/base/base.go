@@ -173,8 +173,13 @@ func Bundle(c components.Cluster, _ components.MachineSpec, f components.Facts) 
 		needed = append(needed, actions.UploadAgent{Path: c.Agent(), Sum: c.Bundle.Files["bin/agent"]})
 	}
 	if !slices.Contains(f.Bundles, c.Bundle.ID) {
-		have := maps.Clone(f.BundleSums)
-		needed = append(needed, actions.Unpack{ID: c.Bundle.ID, Agent: c.Agent(), Have: have})
+		unpack := actions.Unpack{ID: c.Bundle.ID, Agent: c.Agent(), Have: maps.Clone(f.BundleSums)}
+		for _, name := range f.Damaged {
+			if file, ours := strings.CutPrefix(name, c.Bundle.ID+"/"); ours {
+				unpack.Damaged = append(unpack.Damaged, file)
+			}
+		}
+		needed = append(needed, unpack)
 	}
 	return needed
 }

@@ -3,6 +3,8 @@ package componentstest
 import (
 	"encoding/json"
 	"io"
+	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +38,7 @@ func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, w
 	case verb == "certificates init":
 		for _, name := range authorityFiles {
 			if _, ok := m.files[components.PKI+"/"+name]; !ok {
-				m.files[components.PKI+"/"+name] = file{mode: 0o644, content: []byte(name + " of " + m.name)}
+				m.files[components.PKI+"/"+name] = file{mode: modeOf(name), content: []byte(name + " of " + m.name)}
 			}
 		}
 	case verb == "certificates export-authorities":
@@ -48,7 +50,7 @@ func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, w
 				if have, ok := m.files[components.PKI+"/"+name]; ok && string(have.content) != text {
 					return nil, 1, "agent: " + name + ": this machine has another one"
 				}
-				m.files[components.PKI+"/"+name] = file{mode: 0o644, content: []byte(text)}
+				m.files[components.PKI+"/"+name] = file{mode: modeOf(name), content: []byte(text)}
 			}
 		}
 	case verb == "certificates preshared-key":
@@ -80,6 +82,13 @@ func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, w
 
 var authorityFiles = []string{"cluster-ca.crt", "cluster-ca.key", "etcd-ca.crt", "etcd-ca.key", "front-proxy-ca.crt", "front-proxy-ca.key",
 	"service-account.key", "service-account.pub", "encryption.yaml"}
+
+func modeOf(name string) fs.FileMode {
+	if secret(name) {
+		return 0o600
+	}
+	return 0o644
+}
 
 func (m *Machine) authorities() map[string]string {
 	all := map[string]string{}
@@ -138,7 +147,7 @@ func (m *Machine) unpack(dir string, stdin io.Reader) error {
 	if err := json.NewDecoder(stdin).Decode(&sent); err != nil {
 		return err
 	}
-	have := map[string]file{}
+	have, sums := map[string]file{}, map[string]string{}
 	for name, f := range m.files {
 		if strings.HasPrefix(name, components.Root+"/") {
 			have[components.Sum(f.content)] = f
@@ -153,7 +162,9 @@ func (m *Machine) unpack(dir string, stdin io.Reader) error {
 			return &missingError{f.Name}
 		}
 		m.files[dir+"/"+f.Name] = file{mode: 0o755, content: content}
+		sums[f.Name] = f.Sum
 	}
+	m.bundles[path.Base(dir)] = sums
 	m.files[dir+"/manifest.json"] = file{mode: 0o644, content: []byte("{}")}
 	return nil
 }

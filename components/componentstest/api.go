@@ -24,12 +24,14 @@ type API struct {
 
 	mu      sync.Mutex
 	ready   func() bool
+	kubelet func(node string) string  // the version of one that runs; nil: nobody says
 	objects map[string]map[string]any // by path, without the query
 	applied map[string]map[string]any // what was applied last, by path
+	bundles map[string][]string       // the paths of what was applied together, by its sum
 }
 
 func newAPI(ready func() bool) *API {
-	return &API{ready: ready, objects: map[string]map[string]any{}, applied: map[string]map[string]any{}}
+	return &API{ready: ready, objects: map[string]map[string]any{}, applied: map[string]map[string]any{}, bundles: map[string][]string{}}
 }
 
 var errNotReady = errors.New("no API server answers")
@@ -53,6 +55,7 @@ func (a *API) Apply(ctx context.Context, manifests []byte) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	var paths []string
 	for document := range strings.SplitSeq(string(manifests), "\n---\n") {
 		var object map[string]any
 		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
@@ -69,7 +72,9 @@ func (a *API) Apply(ctx context.Context, manifests []byte) error {
 		remove(present, a.applied[at], object)
 		a.objects[at] = merge(present, object)
 		a.applied[at] = object
+		paths = append(paths, at)
 	}
+	a.bundles[components.Sum(manifests)] = paths
 	return nil
 }
 
@@ -118,6 +123,7 @@ func (a *API) Do(ctx context.Context, method, path, _ string, body []byte) ([]by
 	if method == "GET" && a.objects[path] == nil && collections[path[strings.LastIndex(path, "/")+1:]] {
 		return a.list(path + "/")
 	}
+	a.report(path)
 	present := a.objects[path]
 	if present == nil {
 		return nil, fmt.Errorf("%s %s: 404: %w", method, path, fs.ErrNotExist)
@@ -190,9 +196,11 @@ func (a *API) Facts() components.ClusterFacts {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	facts := components.ClusterFacts{Reachable: true, Nodes: map[string]components.NodeFact{}, Applied: map[string]string{}}
-	for path, object := range a.objects {
+	facts := components.ClusterFacts{Reachable: true, Nodes: map[string]components.NodeFact{}, Applied: map[string]string{}, Edited: map[string][]string{}}
+	for path := range a.objects {
 		if name, ok := strings.CutPrefix(path, "/api/v1/nodes/"); ok {
+			a.report(path)
+			object := a.objects[path]
 			facts.Nodes[name] = nodeFact(object)
 		}
 	}
@@ -203,22 +211,30 @@ func (a *API) Facts() components.ClusterFacts {
 	for key, value := range data {
 		if name, ok := strings.CutPrefix(key, "applied."); ok {
 			facts.Applied[name] = fmt.Sprint(value)
+			for _, path := range a.bundles[fmt.Sprint(value)] {
+				if components.Differs(a.applied[path], a.objects[path]) {
+					facts.Edited[name] = append(facts.Edited[name], fmt.Sprint(a.applied[path]["kind"], " ", path[strings.LastIndex(path, "/")+1:]))
+				}
+			}
 		}
 	}
 	return facts
 }
 
-// Kubelet says of a Node, where there is one, that it is Ready with a kubelet of that
-// version, as the kubelet itself does.
-func (a *API) Kubelet(node, version string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	path := "/api/v1/nodes/" + node
-	if object := a.objects[path]; object != nil {
-		a.objects[path] = merge(object, map[string]any{"status": map[string]any{
-			"conditions": []any{map[string]any{"type": "Ready", "status": "True"}},
-			"nodeInfo":   map[string]any{"kubeletVersion": version}}})
+// report has the Node's kubelet, where it runs, say so and of which version it is.
+func (a *API) report(path string) {
+	name, is := strings.CutPrefix(path, "/api/v1/nodes/")
+	object := a.objects[path]
+	if !is || object == nil || a.kubelet == nil {
+		return
 	}
+	ready, version := "True", a.kubelet(name)
+	if version == "" {
+		ready = "False"
+	}
+	a.objects[path] = merge(object, map[string]any{"status": map[string]any{
+		"conditions": []any{map[string]any{"type": "Ready", "status": ready}},
+		"nodeInfo":   map[string]any{"kubeletVersion": version}}})
 }
 
 func nodeFact(object map[string]any) components.NodeFact {
@@ -250,4 +266,24 @@ func (a *API) Object(path string) map[string]any {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.objects[path]
+}
+
+// Edit changes an object, as somebody with kubectl does; nil deletes it.
+func (a *API) Edit(path string, change func(object map[string]any)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if change == nil {
+		delete(a.objects, path)
+		return
+	}
+	text, err := json.Marshal(a.objects[path])
+	if err != nil {
+		panic(err) // it came from JSON
+	}
+	var object map[string]any
+	if err := json.Unmarshal(text, &object); err != nil {
+		panic(err)
+	}
+	change(object)
+	a.objects[path] = object
 }

@@ -39,7 +39,10 @@ func (m *Machine) Facts() components.Facts {
 		case path.Base(name) == "agent" && strings.HasPrefix(name, components.Root+"/agent-"):
 			f.Agents[name] = true
 		case path.Base(name) == "manifest.json" && strings.HasPrefix(name, components.Root+"/"):
-			f.Bundles = append(f.Bundles, path.Base(path.Dir(name)))
+			damaged := m.damaged(path.Base(path.Dir(name)))
+			if f.Damaged = append(f.Damaged, damaged...); len(damaged) == 0 {
+				f.Bundles = append(f.Bundles, path.Base(path.Dir(name)))
+			}
 		case strings.HasPrefix(name, components.Root+"/"):
 			f.BundleSums[sum] = true
 		}
@@ -66,7 +69,16 @@ func (m *Machine) Facts() components.Facts {
 	if json.Unmarshal(m.files[components.Etc+"/node.json"].content, &node) == nil {
 		f.Cluster, f.Network, f.Address = node.Cluster, node.Network, node.Address
 	}
-	f.Certificates = maps.Clone(m.certs)
+	f.Certificates = map[string]components.CertFact{}
+	for name, fact := range m.certs {
+		_, there := m.files[components.PKI+"/"+name+".crt"]
+		if _, key := m.files[components.PKI+"/"+name+".key"]; !key {
+			fact.Authority = ""
+		}
+		if there {
+			f.Certificates[name] = fact
+		}
+	}
 	f.Etcd = m.etcdFact()
 	return f
 }
@@ -78,6 +90,25 @@ func bundleOf(unit string) string {
 		return ""
 	}
 	return id
+}
+
+// kubeletVersion is "v1.36.3" of the kubelet that runs.
+func (m *Machine) kubeletVersion() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := bundleOf(m.units["provision-kubelet.service"].file)
+	return "v" + id[:max(0, strings.LastIndex(id, "-"))]
+}
+
+// damaged are files of a bundle that are not as they were unpacked.
+func (m *Machine) damaged(id string) []string {
+	var damaged []string
+	for _, name := range slices.Sorted(maps.Keys(m.bundles[id])) {
+		if f, there := m.files[components.Root+"/"+id+"/"+name]; !there || components.Sum(f.content) != m.bundles[id][name] {
+			damaged = append(damaged, id+"/"+name)
+		}
+	}
+	return damaged
 }
 
 // ours says what facts look at without being asked.

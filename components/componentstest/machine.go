@@ -36,6 +36,7 @@ type Machine struct {
 	units   map[string]*unit
 	loaded  map[string]string // unit files as systemd last read them
 	images  map[string]bool
+	bundles map[string]map[string]string // of each bundle the sums of its files, as they were unpacked
 	certs   map[string]components.CertFact
 	etcd    *ensemble // of its site
 	log     []string
@@ -61,12 +62,13 @@ func New(name string) *Machine {
 		sysctls: map[string]string{
 			"kernel.keys.root_maxbytes": "25000000", "kernel.keys.root_maxkeys": "1000000", "kernel.panic": "0",
 			"kernel.panic_on_oops": "1", "vm.overcommit_memory": "0", "vm.panic_on_oom": "0", "net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0",
-			"net.core.somaxconn": "4096", "net.ipv4.tcp_rmem": "4096\t131072\t6291456",
+			"net.core.somaxconn": "4096", "vm.max_map_count": "65530", "net.ipv4.tcp_rmem": "4096\t131072\t6291456",
 		},
 		modules: map[string]bool{},
 		units:   map[string]*unit{},
 		loaded:  map[string]string{},
 		images:  map[string]bool{},
+		bundles: map[string]map[string]string{},
 		certs:   map[string]components.CertFact{},
 	}
 }
@@ -187,6 +189,12 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		code, why = m.sysctl(argv[1])
 	case "journalctl":
 		out = []byte("it did not like its flags\n")
+	case "chmod":
+		f := m.files[argv[2]]
+		if _, err := fmt.Sscanf(argv[1], "%o", &f.mode); err != nil {
+			return fails(1, "invalid mode")
+		}
+		m.files[argv[2]] = f
 	case "rm":
 		delete(m.files, argv[len(argv)-1])
 	case "test":

@@ -36,6 +36,13 @@ func NewSite(c components.Cluster) *Site {
 	s.Cluster = newAPI(func() bool {
 		return slices.ContainsFunc(masters, func(m components.MachineSpec) bool { return s.serves(m.Name) })
 	})
+	s.Cluster.kubelet = func(node string) string {
+		m := s.Machines[node]
+		if m == nil || !slices.Contains(m.Running(), "provision-kubelet.service") {
+			return ""
+		}
+		return m.kubeletVersion()
+	}
 	return s
 }
 

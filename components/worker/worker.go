@@ -4,6 +4,7 @@
 package worker
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -51,6 +52,18 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	// machine is to go the same way.
 	n.Start(true, kubelet, proxy)
 	return n.Actions()
+}
+
+// Forgotten are the facts of a machine whose Node somebody deleted: its kubelet, if it
+// runs, is to begin anew. A Node that is made for it has what kubelet gives it only when
+// it registers: its labels for the system, and what volumes need.
+func Forgotten(f components.Facts) components.Facts {
+	if have := f.Units[kubelet]; have.Active == "active" {
+		have.Stale = true
+		f.Units = maps.Clone(f.Units)
+		f.Units[kubelet] = have
+	}
+	return f
 }
 
 // node is one machine while it is drafted.
@@ -152,6 +165,7 @@ func (n node) proxy() {
 		Address:   n.m.Address,
 		Pods:      n.c.Network.PodRanges(),
 		NodePorts: n.nodePorts(),
+		Settings:  n.m.Proxy,
 		LowerOOM:  n.f.LowerOOM,
 	}))
 	n.Unit(proxy, func(sum string) []byte {

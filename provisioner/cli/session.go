@@ -333,6 +333,9 @@ func (s *session) lookAtCluster(ctx context.Context) components.ClusterFacts {
 		return components.ClusterFacts{Problem: err.Error()}
 	}
 	found, err := client.Facts(ctx)
+	if err == nil {
+		found.Edited, err = edited(ctx, client, s.cluster, found.Applied)
+	}
 	if err != nil {
 		s.forget(client)
 		return components.ClusterFacts{Problem: err.Error()}

@@ -126,10 +126,11 @@ type Machine struct {
 	Labels   map[string]string
 	Taints   []Taint // nil: nothing was said, which on a master means upstream's taint; empty: none
 	SSH      SSH     // the cluster's ssh block and the machine's own, merged
-	// Kubelet are fields of a KubeletConfiguration, as JSON has them, and Sysctls kernel
-	// settings by their dotted names: the cluster's and the machine's own, merged.
-	Kubelet map[string]any
-	Sysctls map[string]string
+	// Kubelet and Proxy are fields of a KubeletConfiguration and a KubeProxyConfiguration, as
+	// JSON has them, and Sysctls kernel settings by their dotted names: the cluster's and the
+	// machine's own, merged.
+	Kubelet, Proxy map[string]any
+	Sysctls        map[string]string
 }
 
 // Taint is a Node's taint.

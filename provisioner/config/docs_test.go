@@ -23,6 +23,8 @@ var documented = map[string]any{
 	"### cluster.api":                apiSchema{},
 	"### cluster.failover":           failoverSchema{},
 	"### cluster.kubelet":            kubeletSchema{},
+	"### cluster.proxy":              proxySchema{},
+	"### machine.proxy":              proxySchema{},
 	"### cluster.apiserver":          flagsSchema{},
 	"### cluster.controller_manager": flagsSchema{},
 	"### cluster.scheduler":          flagsSchema{},

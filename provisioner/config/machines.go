@@ -20,6 +20,7 @@ type inherited struct {
 	SSH
 	sudo    *bool
 	kubelet map[string]any
+	proxy   map[string]any
 	sysctls map[string]string
 }
 
@@ -29,7 +30,10 @@ func (l *loader) machines(schema fileSchema, file *File) []origin {
 	from := inherited{SSH: sshDefaults()}
 	if schema.Cluster != nil {
 		block := schema.Cluster.SSH.attributes()
-		from = inherited{l.ssh(block, from.SSH), l.sudo(block.sudo, nil), l.kubelet(schema.Cluster.Kubelet, nil), l.sysctls(schema.Cluster.Sysctls, nil)}
+		from = inherited{
+			SSH: l.ssh(block, from.SSH), sudo: l.sudo(block.sudo, nil),
+			kubelet: l.kubelet(schema.Cluster.Kubelet, nil), proxy: l.proxy(schema.Cluster.Proxy, nil), sysctls: l.sysctls(schema.Cluster.Sysctls, nil),
+		}
 	}
 	file.SSH = from.SSH
 	file.SSH.Sudo = from.User != "root"
@@ -127,6 +131,7 @@ func (l *loader) machine(block machineSchema, each map[string]cty.Value, inherit
 	m.Labels = l.labels(block.Labels)
 	m.Taints = l.taints(block.Taints)
 	m.Kubelet = l.kubelet(block.Kubelet, inherited.kubelet)
+	m.Proxy = l.proxy(block.Proxy, inherited.proxy)
 	m.Sysctls = l.sysctls(block.Sysctls, inherited.sysctls)
 	own := block.SSH.attributes()
 	m.SSH = l.ssh(own, inherited.SSH)

@@ -40,6 +40,7 @@ type clusterSchema struct {
 	MaxUnavailable    *hcl.Attribute   `hcl:"max_unavailable,optional"`
 	Sysctls           *hcl.Attribute   `hcl:"sysctls,optional"`
 	Kubelet           *kubeletSchema   `hcl:"kubelet,block"`
+	Proxy             *proxySchema     `hcl:"proxy,block"`
 	APIServer         *flagsSchema     `hcl:"apiserver,block"`
 	ControllerManager *flagsSchema     `hcl:"controller_manager,block"`
 	Scheduler         *flagsSchema     `hcl:"scheduler,block"`
@@ -48,6 +49,10 @@ type clusterSchema struct {
 
 type kubeletSchema struct {
 	MaxPods  *hcl.Attribute `hcl:"max_pods,optional"`
+	Settings *hcl.Attribute `hcl:"settings,optional"`
+}
+
+type proxySchema struct {
 	Settings *hcl.Attribute `hcl:"settings,optional"`
 }
 
@@ -132,6 +137,7 @@ type machineSchema struct {
 	Taints     *hcl.Attribute    `hcl:"taints,optional"`
 	Sysctls    *hcl.Attribute    `hcl:"sysctls,optional"`
 	Kubelet    *kubeletSchema    `hcl:"kubelet,block"`
+	Proxy      *proxySchema      `hcl:"proxy,block"`
 	SSH        *machineSSHSchema `hcl:"ssh,block"`
 }
 

@@ -65,6 +65,8 @@ func TestMainPath(t *testing.T) {
 		}},
 		{"workload", func(t *testing.T) { workload(t, l) }},
 		{"webhook", func(t *testing.T) { webhook(t, l) }},
+		{"edits", func(t *testing.T) { edits(t, l) }},
+		{"drift", func(t *testing.T) { drift(t, l) }},
 		{"verify", func(*testing.T) { l.provision(0, "verify") }},
 		{"a worker's power", func(t *testing.T) { failover(t, l) }},
 		{"a changed host key stops everything", func(t *testing.T) { hostKey(t, l) }},
@@ -204,6 +206,6 @@ func (l *lab) traces(machine string) string {
 		ip -4 route
 		awk '{print $2}' /proc/mounts | grep -e provision -e kubelet -e netns | sort
 		find /sys/fs/cgroup -name 'kubepods*' -o -name 'provision*' | sort
-		sysctl -a 2>/dev/null | grep -E '^net.ipv4.ip_forward =|^net.ipv4.conf.(all|default)'
+		sysctl -a 2>/dev/null | grep -E '^net.core.somaxconn =|^net.ipv4.ip_forward =|^net.ipv4.conf.(all|default)'
 		true`)
 }

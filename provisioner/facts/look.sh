@@ -61,8 +61,17 @@ for dir in /opt/provision/*/; do
   [ -f "$dir/manifest.json" ] || continue
   name=$(basename "$dir")
   case $name in .*|*.tmp*) continue ;; esac
-  echo "bundle $name"
-  tr ',{' '\n\n' <"$dir/manifest.json" | sed -n 's/.*"sha256": *"\([0-9a-f]\{64\}\)".*/bundle-sum \1/p'
+  # Its name ends with the manifest's sum. Of the other files names, sizes and modes are compared; and one that is younger
+  # than the seal was written since.
+  case $name in *-"$(sha256sum <"$dir/manifest.json" | cut -c 1-12)") ;; *) echo "bundle-damaged $name/manifest.json"; continue ;; esac
+  {
+    (cd "$dir" && find . -type f $([ -f sealed ] && echo ! -newer sealed) -printf 'have %P %s %m\n')
+    tr -d ' \n' <"$dir/manifest.json" | tr '{' '\n' | sed -n 's/^"name":"\([^"]*\)","size":\([0-9]*\),"sha256":"\([0-9a-f]\{64\}\)","mode":\([0-9]*\).*/want \1 \2 \4 \3/p'
+  } | awk -v id="$name" '
+    $1 == "have" {mode = 0; for (i = 1; i <= length($4); i++) mode = mode * 8 + substr($4, i, 1); have[$2] = $3 " " mode}
+    $1 == "want" && have[$2] == $3 " " $4 {print "bundle-sum " $5}
+    $1 == "want" && have[$2] != $3 " " $4 {print "bundle-damaged " id "/" $2; bad = 1}
+    END {if (!bad) print "bundle " id}'
 done
 # What an interrupted upload has brought need not be sent again; a half written file has no sum that anybody wants.
 for dir in /opt/provision/.tmp-unpack-*/; do
@@ -71,7 +80,9 @@ done
 for dir in /opt/provision /etc/provision /var/lib/provision; do
   [ -n "$(find "$dir" -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null | head -n 1)" ] && echo "trace $dir"
 done
-for agent in /opt/provision/agent-*/agent; do [ -x "$agent" ] && echo "agent $agent" && agent_found=$agent; done
+for agent in /opt/provision/agent-*/agent; do
+  case $agent in */agent-"$(sha256sum 2>/dev/null <"$agent" | cut -c 1-12)"/*) [ -x "$agent" ] && echo "agent $agent" && agent_found=$agent ;; esac
+done
 # A name with a line break in it is none of ours; xargs takes any other as it is, quotes and spaces included.
 each() { grep '^/' | tr '\n' '\0' | xargs -0 -r "$@" 2>/dev/null; }
 sum() { each sha256sum | sed -n 's/^\([0-9a-f]\{64\}\)  /file-sum \1 /p'; }
@@ -83,7 +94,7 @@ ours() {
 }
 extra=$3
 ours | grep -v -e '\.key$' -e '/encryption\.yaml$' | sum
-ours | mode
+{ ours; [ -d /etc/provision/pki ] && echo /etc/provision/pki; } | mode
 set -f
 units=$(ls /etc/systemd/system 2>/dev/null | grep '^provision-.*\.service$')
 if [ -n "$units" ]; then

@@ -96,6 +96,10 @@ var records = map[string]func(p *parser, rest string) error{
 	"module":        func(p *parser, rest string) error { p.facts.Modules[rest] = true; return nil },
 	"agent":         func(p *parser, rest string) error { p.facts.Agents[rest] = true; return nil },
 	"bundle-sum":    func(p *parser, rest string) error { p.facts.BundleSums[rest] = true; return nil },
+	"bundle-damaged": func(p *parser, rest string) error {
+		p.facts.Damaged = append(p.facts.Damaged, rest)
+		return nil
+	},
 	"bundle":        func(p *parser, rest string) error { p.facts.Bundles = append(p.facts.Bundles, rest); return nil },
 	"trace":         func(p *parser, rest string) error { p.facts.Traces = append(p.facts.Traces, rest); return nil },
 	"foreign":       func(p *parser, rest string) error { p.facts.Foreign = append(p.facts.Foreign, rest); return nil },

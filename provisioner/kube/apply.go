@@ -102,9 +102,19 @@ func (c *Client) applyOne(ctx context.Context, m manifest) error {
 }
 
 func (c *Client) patch(ctx context.Context, m manifest) error {
-	found, err := c.resource(ctx, m.groupVersionKind)
+	path, err := c.path(ctx, m)
 	if err != nil {
 		return err
+	}
+	_, err = c.Do(ctx, http.MethodPatch, path+"?fieldManager="+FieldManager+"&force=true", "application/apply-patch+yaml", m.body)
+	return err
+}
+
+// path is the object's in the API.
+func (c *Client) path(ctx context.Context, m manifest) (string, error) {
+	found, err := c.resource(ctx, m.groupVersionKind)
+	if err != nil {
+		return "", err
 	}
 	path := groupPath(m.APIVersion)
 	if found.Namespaced {
@@ -114,9 +124,7 @@ func (c *Client) patch(ctx context.Context, m manifest) error {
 		}
 		path += "/namespaces/" + url.PathEscape(namespace)
 	}
-	path += "/" + found.Plural + "/" + url.PathEscape(m.name) + "?fieldManager=" + FieldManager + "&force=true"
-	_, err = c.Do(ctx, http.MethodPatch, path, "application/apply-patch+yaml", m.body)
-	return err
+	return path + "/" + found.Plural + "/" + url.PathEscape(m.name), nil
 }
 
 // transient says whether an error is one that an API server gives while it, its

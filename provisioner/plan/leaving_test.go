@@ -34,7 +34,6 @@ func TestAWorkerLeaves(t *testing.T) {
 	if got := enrolled(s); !slices.Equal(got, []string{"m1", "w1", "w2"}) {
 		t.Fatalf("the inventory is %v", got)
 	}
-	s.Cluster.Kubelet("w2", "v1.36.3")
 	said := must(t, without(c, "w2"), s)
 	last := -1
 	for _, step := range []string{"m1: drain: close node w2", "w2: removal: stop everything", "m1: addons: delete node w2 and forget"} {

@@ -56,7 +56,7 @@ var contents = []struct {
 	}},
 	{"machines", []stages{
 		at("authorities", authorities, makePresharedKey),
-		at("machines", everywhere(base.Actions), copyAuthorities, identities, copyPresharedKey, bundle),
+		at("machines", everywhere(base.Actions), secrets, copyAuthorities, identities, copyPresharedKey, bundle),
 	}},
 	{"cluster", []stages{
 		enrol,
@@ -170,14 +170,6 @@ func everywhere(actions func(components.Cluster, components.MachineSpec, compone
 	}
 }
 
-// kubelets are those of machines that are not behind: see followers.
-func kubelets(w world, m components.MachineSpec, f components.Facts) []components.Action {
-	if w.behind(f) {
-		return nil
-	}
-	return worker.Actions(w.Cluster, m, f)
-}
-
 // agent is sent before all else: it keeps the lock and unpacks the rest.
 func agent(w world, m components.MachineSpec, f components.Facts) []components.Action {
 	return only(base.Bundle(w.Cluster, m, f), isAgent)
@@ -212,6 +204,11 @@ func copyAuthorities(w world, m components.MachineSpec, f components.Facts) []co
 	return []components.Action{pki.CopyAuthorities{Agent: w.Agent(), From: w.signer()}}
 }
 
+// secrets are closed where somebody opened them.
+func secrets(_ world, _ components.MachineSpec, f components.Facts) []components.Action {
+	return pki.Modes(f)
+}
+
 // makePresharedKey makes the overlay's key where no master has one.
 func makePresharedKey(w world, m components.MachineSpec, f components.Facts) []components.Action {
 	if !w.Overlay.PSK || hasPresharedKey(f) || m.Name != w.holder(hasPresharedKey) {
@@ -226,7 +223,7 @@ func copyPresharedKey(w world, m components.MachineSpec, f components.Facts) []c
 	from := w.holder(hasPresharedKey)
 	have, there := f.Files[components.PresharedKey]
 	if !w.Overlay.PSK || m.Name == from ||
-		there && have.SHA256 == w.facts.Machines[from].Files[components.PresharedKey].SHA256 && have.Mode == 0o600 {
+		there && have.SHA256 == w.facts.Machines[from].Files[components.PresharedKey].SHA256 {
 		return nil
 	}
 	return []components.Action{pki.CopyPresharedKey{From: from}}
@@ -253,6 +250,23 @@ func access(w world, m components.MachineSpec, _ components.Facts) []components.
 // labels make the machine's Node, or correct it.
 func labels(w world, m components.MachineSpec, _ components.Facts) []components.Action {
 	return addons.Nodes(w.Cluster, m, w.facts.Cluster)
+}
+
+// kubelets come to the API last; those of machines that are behind later still: see
+// followers.
+func kubelets(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	if w.behind(f) {
+		return nil
+	}
+	return kubelet(w, m, f)
+}
+
+// kubelet is that of a machine, whenever it has its turn.
+func kubelet(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	if _, there := w.facts.Cluster.Nodes[m.Name]; !there && w.facts.Cluster.Reachable {
+		f = worker.Forgotten(f)
+	}
+	return worker.Actions(w.Cluster, m, f)
 }
 
 // enrol notes machines before they get anything by which the cluster depends on them;

@@ -26,7 +26,7 @@ func runOnce(t *testing.T, c components.Cluster, s *componentstest.Site) (string
 	for _, problem := range Preflight(c, look(s)) {
 		return "", problem
 	}
-	for _, phase := range []string{"agent", "machines", "cluster", "leaving"} {
+	for _, phase := range []string{"agent", "machines", "cluster", "finalise", "kubelets", "leaving"} {
 		p := Make(c, look(s), time.Now())
 		for _, planned := range p.Phases {
 			if planned.Name != phase {

@@ -24,6 +24,15 @@ var replaceable = []string{
 	"shutdown-watch-termination-grace-period", "tls-cipher-suites", "tls-min-version", "controllers", "kube-api-burst", "kube-api-qps", "node-eviction-rate",
 }
 
+var replaceableFields = []string{
+	// kubelet's
+	"tlsMinVersion", "tlsCipherSuites", "resolvConf", "failCgroupV1", "failSwapOn", "memorySwap", "oomScoreAdj", "makeIPTablesUtilChains", "seccompDefault",
+	"evictionHard", "podPidsLimit", "serializeImagePulls", "eventRecordQPS", "enableProfilingHandler", "enableDebugFlagsHandler", "volumePluginDir",
+	"shutdownGracePeriod", "shutdownGracePeriodCriticalPods",
+	// kube-proxy's
+	"nodePortAddresses", "nftables", "conntrack",
+}
+
 // refused says what is wrong with a file whose cluster block holds this.
 func refused(t *testing.T, block string) string {
 	t.Helper()
@@ -61,6 +70,14 @@ func TestWhatIsOursIsRefused(t *testing.T) {
 			got := refused(t, fmt.Sprintf("%s {\n extra_args = { %q = \"1\" }\n }", block, match[1]))
 			if want := map[bool]string{false: "Reserved flag"}[slices.Contains(replaceable, match[1])]; got != want {
 				t.Errorf("%s: --%s: said %q, want %q", unit, match[1], got, want)
+			}
+		}
+	}
+	for block, document := range map[string]string{"kubelet": "kubelet.yaml", "proxy": "proxy.yaml"} {
+		for _, match := range regexp.MustCompile(`(?m)^([a-zA-Z]+):`).FindAllStringSubmatch(content[document], -1) {
+			got := strings.Contains(refused(t, fmt.Sprintf("%s {\n settings = { %s = {} }\n }", block, match[1])), "Reserved setting")
+			if got == slices.Contains(replaceableFields, match[1]) {
+				t.Errorf("%s: %s: refused is %v", block, match[1], got)
 			}
 		}
 	}

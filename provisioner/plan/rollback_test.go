@@ -40,9 +40,6 @@ func TestTheWayBack(t *testing.T) {
 					if err := action.Apply(t.Context(), s.Machines[machine], s); err != nil {
 						t.Fatalf("%s: %s: %v", machine, action, err)
 					}
-					for name, m := range s.Machines {
-						s.Cluster.Kubelet(name, "v"+versionOf(kubeletBundle(m.Facts())))
-					}
 				}
 			}
 		}

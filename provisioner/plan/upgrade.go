@@ -188,11 +188,11 @@ func followers(w world) []Stage {
 		}
 		settle := upgrade.Settle{Node: m.Name, Version: w.Version}
 		if m.Role == components.Master {
-			job := w.job(m, everywhere(worker.Actions))
+			job := w.job(m, kubelet)
 			stages = append(stages, careful("kubelet", guarded(job, f, settle)))
 			continue
 		}
-		job := w.job(m, everywhere(worker.Network), everywhere(runtime.Actions), everywhere(worker.Actions))
+		job := w.job(m, everywhere(worker.Network), everywhere(runtime.Actions), kubelet)
 		if w.empties(m, f) {
 			job.Actions = slices.Concat([]components.Action{drain.Drain{Node: m.Name}}, job.Actions, []components.Action{drain.Open{Node: m.Name}})
 		}

@@ -55,11 +55,6 @@ func upgradeOnce(t *testing.T, c components.Cluster, s *componentstest.Site) ([]
 				if err := action.Apply(t.Context(), s.Machines[machine], s); err != nil {
 					return said, fmt.Errorf("%s: %s: %w", machine, action, err)
 				}
-				for name, m := range s.Machines { // its kubelet says which version it is of
-					if f := m.Facts(); kubeletBundle(f) != "" {
-						s.Cluster.Kubelet(name, "v"+versionOf(kubeletBundle(f)))
-					}
-				}
 			}
 		}
 	}

@@ -40,6 +40,7 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 			Address6: m.Address6,
 			Labels:   m.Labels,
 			Kubelet:  m.Kubelet,
+			Proxy:    m.Proxy,
 			Sysctls:  m.Sysctls,
 			HostKey:  m.SSH.HostKey,
 			Login:    m.SSH.User + "@" + net.JoinHostPort(m.SSH.Host, strconv.Itoa(m.SSH.Port)),

@@ -132,11 +132,12 @@ func (r *runner) phase(phase plan.Phase) error {
 	start := time.Now()
 	r.tell(Event{Kind: PhaseStart, Phase: phase.Name})
 	for _, stage := range phase.Stages {
+		failed := len(r.failed)
 		r.stage(phase.Name, stage)
 		if err := context.Cause(r.soft); err != nil {
 			return errors.Join(r.failures(), fmt.Errorf("stopped in %s: %w", stage.Name, err))
 		}
-		if stage.Careful && slices.ContainsFunc(stage.Jobs, func(job plan.Job) bool { return r.failed[job.Machine] != nil }) {
+		if stage.Careful && len(r.failed) > failed {
 			return errors.Join(r.failures(), fmt.Errorf("stopped after %s: nothing more is done to the others until it is well there", stage.Name))
 		}
 		for _, master := range r.env.Masters {

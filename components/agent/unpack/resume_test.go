@@ -181,3 +181,24 @@ func lying(t *testing.T, data []byte, name, content string) []byte {
 	}
 	return append(append(bytes.Clone(data[:p.Offset]), frame...), data[p.Offset+p.Length:]...)
 }
+
+// TestWhatWasWrittenSinceIsReplaced: a file of the right size and mode that is younger than the manifest.
+func TestWhatWasWrittenSinceIsReplaced(t *testing.T) {
+	root := t.TempDir()
+	data, id := bundletest.Make(t, "1.35.4", old)
+	mustUnpack(t, root, data, id)
+	name := filepath.Join(root, id, "bin/node")
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, bytes.Repeat([]byte("x"), len(content)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if result, err := Unpack(t.Context(), bytes.NewReader(data), root, id); err != nil || result.Already {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if again, err := os.ReadFile(name); err != nil || !bytes.Equal(again, content) {
+		t.Errorf("bin/node holds %q, %v", again, err)
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -146,7 +147,36 @@ func (u *unpacking) fill(s *bundle.Stream, raw []byte, tmp string) (Result, erro
 	}
 	missing := s.Missing()
 	result.Linked = len(missing)
-	return result, u.link(missing, tmp)
+	if err := u.link(missing, tmp); err != nil {
+		return result, err
+	}
+	return result, u.seal(tmp)
+}
+
+// sealName is an empty file of a bundle's folder, which is its youngest: what is
+// younger was written by somebody else. Facts compares as well.
+const sealName = "sealed"
+
+// seal writes that file, last of all.
+func (u *unpacking) seal(tmp string) error {
+	latest := time.Now()
+	err := fs.WalkDir(u.dir.FS(), tmp, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.ModTime().After(latest) {
+			latest = info.ModTime() // the clock went back in between
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := u.write(path.Join(tmp, sealName), 0o644, strings.NewReader("")); err != nil {
+		return err
+	}
+	return u.dir.Chtimes(path.Join(tmp, sealName), latest, latest)
 }
 
 // write makes a new file, in place of what an earlier call left, and the folders
@@ -196,7 +226,7 @@ func (u *unpacking) moveIn(tmp string) error {
 }
 
 // complete returns the manifest of the folder where it is there with every
-// file: names, sizes and modes are looked at, contents are not.
+// file: names, sizes, modes and times are looked at, contents are not.
 func (u *unpacking) complete() (bundle.Manifest, error) {
 	manifest, raw, err := readManifest(u.dir, u.id)
 	if err != nil {
@@ -205,12 +235,17 @@ func (u *unpacking) complete() (bundle.Manifest, error) {
 	if bundle.ID(manifest.Kubernetes, raw) != u.id {
 		return bundle.Manifest{}, errors.New("the manifest is another's")
 	}
+	// One that an agent of before there were seals has unpacked has none.
+	sealed, err := u.dir.Lstat(path.Join(u.id, sealName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return bundle.Manifest{}, err
+	}
 	for _, file := range manifest.Files {
 		info, err := u.dir.Lstat(path.Join(u.id, file.Name))
 		if err != nil {
 			return bundle.Manifest{}, err
 		}
-		if info.Size() != file.Size || info.Mode() != fs.FileMode(file.Mode) {
+		if info.Size() != file.Size || info.Mode() != fs.FileMode(file.Mode) || sealed != nil && info.ModTime().After(sealed.ModTime()) {
 			return bundle.Manifest{}, &bundle.SumError{Name: file.Name}
 		}
 	}

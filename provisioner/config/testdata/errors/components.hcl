@@ -19,6 +19,10 @@ cluster "site" {
     }
   }
 
+  proxy {
+    settings = { mode = "ipvs", conntrack = { min = "many" }, nodePortAddress = [] } # ERROR: Wrong value type; Reserved setting; Unknown setting
+  }
+
   apiserver {
     extra_args = { # ERROR: Invalid flag; Invalid flag; Reserved flag; Reserved flag; Reserved flag; Invalid flag
       "--audit-log-maxage" = "10"

@@ -13,24 +13,41 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
-// kubeletFields is what a KubeletConfiguration may hold: a line for each field,
-// with its path and the kind of its value. A test writes it from upstream's type,
-// which itself would bring much with it that a computer at a desk does not need.
-//
-//go:embed kubelet.txt
-var kubeletFields string
+// kubeletFields and proxyFields are what a component's configuration may hold: a line
+// for each field, with its path and the kind of its value. A test writes them from
+// upstream's types, which themselves would bring much with them that a computer at a
+// desk does not need.
+var (
+	//go:embed kubelet.txt
+	kubeletFields string
+	//go:embed proxy.txt
+	proxyFields string
+)
 
-var kubeletKinds = func() map[string]string {
-	kinds := map[string]string{}
-	for line := range strings.Lines(kubeletFields) {
+// document is the configuration of a component.
+type document struct {
+	name  string
+	kinds map[string]string // of its fields, by their paths
+	owned map[string]string // fields that follow from something else, by what that is
+}
+
+func newDocument(name, fields string, owned map[string]string) document {
+	d := document{name, map[string]string{}, owned}
+	for line := range strings.Lines(fields) {
 		name, kind, _ := strings.Cut(strings.TrimSpace(line), " ")
-		kinds[name] = kind
+		d.kinds[name] = kind
 	}
-	return kinds
-}()
+	return d
+}
 
-// kubeletOwned are the fields that follow from something else, by what that is.
-var kubeletOwned = map[string]string{
+var proxyDocument = newDocument("KubeProxyConfiguration", proxyFields, map[string]string{
+	"apiVersion": "it is kube-proxy's own", "kind": "it is kube-proxy's own", "clientConnection": "it is the machine's identity",
+	"mode": "the pods' network is made for nftables", "hostnameOverride": "it is the machine's name", "bindAddress": "it is the machine's address",
+	"clusterCIDR": "it is network.pods", "detectLocalMode": "it follows from network.pods",
+	"metricsBindAddress": "checks look for it", "healthzBindAddress": "checks look for it",
+})
+
+var kubeletDocument = newDocument("KubeletConfiguration", kubeletFields, map[string]string{
 	"apiVersion": "it is the kubelet's own", "kind": "it is the kubelet's own",
 	"address": "it is the machine's address", "port": "API servers look for kubelets at it", "enableServer": "API servers ask it for logs",
 	"healthzPort": "checks look for it", "healthzBindAddress": "checks look for it", "readOnlyPort": "it would answer anybody",
@@ -44,7 +61,7 @@ var kubeletOwned = map[string]string{
 	"nodeStatusReportFrequency": "it follows from failover.detect",
 	"registerWithTaints":        "it follows from the machine's taints", "registerNode": "the machine's Node is made by `provision up`",
 	"runOnce": "a kubelet that ends is no node",
-}
+})
 
 // kubelet lays a kubelet block over what it inherits. The result is what JSON
 // makes of it: maps, lists, strings, booleans and json.Number.
@@ -52,18 +69,7 @@ func (l *loader) kubelet(block *kubeletSchema, from map[string]any) map[string]a
 	if block == nil {
 		return from
 	}
-	said := l.settings(block.Settings)
-	for _, name := range slices.Sorted(maps.Keys(said)) {
-		if why, owned := kubeletOwned[name]; owned {
-			l.report(block.Settings.Expr.Range().Ptr(), "Reserved setting", "%s is set by the cluster itself: %s.", name, why)
-			delete(said, name)
-			continue
-		}
-		l.kubeletField(block.Settings, name, said[name])
-	}
-	if said == nil {
-		said = map[string]any{}
-	}
+	said := l.settings(block.Settings, kubeletDocument)
 	if pods := l.number(block.MaxPods, 0, 1, 65535, "Invalid number of pods"); pods > 0 {
 		if _, twice := said["maxPods"]; twice {
 			l.report(block.MaxPods.Expr.Range().Ptr(), "Duplicate setting", "max_pods and settings.maxPods are the same: say it once.")
@@ -91,8 +97,33 @@ func layOver(said, from map[string]any) map[string]any {
 	return all
 }
 
-// settings reads a map of anything; what is null in it counts as left out.
-func (l *loader) settings(attr *hcl.Attribute) map[string]any {
+// proxy lays a proxy block over what it inherits.
+func (l *loader) proxy(block *proxySchema, from map[string]any) map[string]any {
+	if block == nil {
+		return from
+	}
+	return layOver(l.settings(block.Settings, proxyDocument), from)
+}
+
+// settings reads what is to be laid over a component's configuration.
+func (l *loader) settings(attr *hcl.Attribute, of document) map[string]any {
+	said := l.anything(attr)
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		if why, owned := of.owned[name]; owned {
+			l.report(attr.Expr.Range().Ptr(), "Reserved setting", "%s is set by the cluster itself: %s.", name, why)
+			delete(said, name)
+			continue
+		}
+		l.field(attr, of, name, said[name])
+	}
+	if said == nil {
+		return map[string]any{}
+	}
+	return said
+}
+
+// anything reads a map of anything; what is null in it counts as left out.
+func (l *loader) anything(attr *hcl.Attribute) map[string]any {
 	value, ok := l.value(attr, cty.DynamicPseudoType)
 	if !ok {
 		return nil
@@ -126,13 +157,13 @@ func dropNull(in map[string]any) {
 	}
 }
 
-// kubeletField checks one setting against upstream's type: kubelet itself passes
-// over a name that it does not know, and does not start with a value of another kind.
-func (l *loader) kubeletField(attr *hcl.Attribute, path string, value any) {
-	kind, known := kubeletKinds[path]
+// field checks one setting against upstream's type: components themselves pass over
+// a name that they do not know, and do not start with a value of another kind.
+func (l *loader) field(attr *hcl.Attribute, of document, path string, value any) {
+	kind, known := of.kinds[path]
 	if !known {
 		above := path[:strings.LastIndex(path, ".")+1]
-		l.report(attr.Expr.Range().Ptr(), "Unknown setting", "A KubeletConfiguration has no %q%s", path, suggestion(path, fieldsBelow(above)))
+		l.report(attr.Expr.Range().Ptr(), "Unknown setting", "A %s has no %q%s", of.name, path, suggestion(path, of.below(above)))
 		return
 	}
 	inner, isMap := value.(map[string]any)
@@ -143,7 +174,7 @@ func (l *loader) kubeletField(attr *hcl.Attribute, path string, value any) {
 			"bool": "true or false", "number": "a number", "string": "a string such as \"10Mi\" or \"30s\"", "list": "a list", "map": "a map", "object": "a map"}[kind])
 	case kind == "object":
 		for _, name := range slices.Sorted(maps.Keys(inner)) {
-			l.kubeletField(attr, path+"."+name, inner[name])
+			l.field(attr, of, path+"."+name, inner[name])
 		}
 	case kind == "map":
 		for _, name := range slices.Sorted(maps.Keys(inner)) {
@@ -154,10 +185,10 @@ func (l *loader) kubeletField(attr *hcl.Attribute, path string, value any) {
 	}
 }
 
-// fieldsBelow are the fields of one object, by their whole paths.
-func fieldsBelow(above string) []string {
+// below are the fields of one object, by their whole paths.
+func (d document) below(above string) []string {
 	var names []string
-	for name := range kubeletKinds {
+	for name := range d.kinds {
 		if rest, below := strings.CutPrefix(name, above); below && !strings.Contains(rest, ".") {
 			names = append(names, name)
 		}

@@ -8,20 +8,29 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	proxy "k8s.io/kube-proxy/config/v1alpha1"
 	kubelet "k8s.io/kubelet/config/v1beta1"
 )
 
-// kubelet.txt is what upstream's type says: go test -update writes it anew.
-func TestKubeletFieldsAreUpstreams(t *testing.T) {
-	var text strings.Builder
-	describe(&text, "", reflect.TypeOf(kubelet.KubeletConfiguration{}))
-	if *update {
-		if err := os.WriteFile("kubelet.txt", []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
+// The lists of fields are what upstream's types say: go test -update writes them anew.
+func TestFieldsAreUpstreams(t *testing.T) {
+	for name, of := range map[string]struct {
+		upstream any
+		ours     string
+	}{
+		"kubelet.txt": {kubelet.KubeletConfiguration{}, kubeletFields},
+		"proxy.txt":   {proxy.KubeProxyConfiguration{}, proxyFields},
+	} {
+		var text strings.Builder
+		describe(&text, "", reflect.TypeOf(of.upstream))
+		if *update {
+			if err := os.WriteFile(name, []byte(text.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if diff := cmp.Diff(text.String(), kubeletFields); diff != "" {
-		t.Errorf("-upstream's +ours:\n%s", diff)
+		if diff := cmp.Diff(text.String(), of.ours); diff != "" {
+			t.Errorf("%s: -upstream's +ours:\n%s", name, diff)
+		}
 	}
 }
 
