@@ -46,7 +46,7 @@ func (a WaitAPI) Apply(ctx context.Context, on components.Machine, site componen
 	var last error
 	before := 0
 	if a.Own {
-		before = restarted(ctx, on, Service("apiserver"))
+		before, _ = restarted(ctx, on, Service("apiserver"))
 	}
 	looked := time.Now()
 	for {
@@ -59,7 +59,7 @@ func (a WaitAPI) Apply(ctx context.Context, on components.Machine, site componen
 		}
 		if a.Own && time.Since(looked) >= restartsEvery {
 			looked = time.Now()
-			if restarted(ctx, on, Service("apiserver"))-before >= mostRestarts {
+			if now, _ := restarted(ctx, on, Service("apiserver")); now-before >= mostRestarts {
 				cancel()
 			}
 		}

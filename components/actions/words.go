@@ -54,54 +54,45 @@ const (
 // steady watches silent units that were restarted, and says why one of them ends
 // again and again. One that ended once, because something was not there yet, is well.
 func steady(ctx context.Context, on components.Machine, units []string) error {
-	units = slices.DeleteFunc(slices.Clone(units), func(unit string) bool { return !slices.Contains(silent, unit) })
-	if len(units) == 0 {
-		return nil
+	before := map[string]int{} // where it ended before as well, systemd counts on
+	for _, unit := range units {
+		if !slices.Contains(silent, unit) {
+			continue
+		}
+		if n, known := restarted(ctx, on, unit); known {
+			before[unit] = n
+		}
 	}
-	if _, known := mostRestarted(ctx, on, units); !known {
-		return nil
-	}
-	pause := firstLook
-	for range moreLooks {
+	for look := 0; len(before) > 0 && look < moreLooks; look++ {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(pause):
-		}
-		pause = time.Second
-		n, known := mostRestarted(ctx, on, units)
-		if n == 0 || !known {
-			return nil
-		}
-		if n < hopelessly {
-			continue
+		case <-time.After(map[bool]time.Duration{true: firstLook, false: time.Second}[look == 0]):
 		}
 		for _, unit := range units {
-			if restarted(ctx, on, unit) >= hopelessly {
+			was, watched := before[unit]
+			if !watched {
+				continue
+			}
+			n, _ := restarted(ctx, on, unit)
+			switch {
+			case n-was >= hopelessly:
 				return fmt.Errorf("%s ends again and again; the last that it said: %s", short([]string{unit}), cmp.Or(lastWords(ctx, on, unit), "nothing"))
+			case n == was:
+				delete(before, unit)
 			}
 		}
 	}
 	return nil
 }
 
-// mostRestarted is restarted of the unit that was so most often, and whether it is known.
-func mostRestarted(ctx context.Context, on components.Machine, units []string) (most int, known bool) {
-	out, err := on.Run(ctx, append([]string{"systemctl", "show", "--property=NRestarts", "--value"}, units...), nil)
+// restarted is how often systemd has started a unit anew because it ended, and
+// whether that is known.
+func restarted(ctx context.Context, on components.Machine, unit string) (times int, known bool) {
+	out, err := on.Run(ctx, []string{"systemctl", "show", "--property=NRestarts", "--value", unit}, nil)
 	if err != nil {
 		return 0, false
 	}
-	for word := range strings.FieldsSeq(string(out)) {
-		if n, err := strconv.Atoi(word); err == nil {
-			most, known = max(most, n), true
-		}
-	}
-	return most, known
-}
-
-// restarted is how often systemd has started a unit anew because it ended, 0 where
-// that is not known.
-func restarted(ctx context.Context, on components.Machine, unit string) int {
-	n, _ := mostRestarted(ctx, on, []string{unit})
-	return n
+	times, err = strconv.Atoi(strings.TrimSpace(string(out)))
+	return times, err == nil
 }

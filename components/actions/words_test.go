@@ -61,17 +61,19 @@ func TestAnAPIServerThatEndsAgainAndAgain(t *testing.T) {
 	})
 }
 
-// TestASilentUnitThatEndsAgainAndAgain is noticed; one that ended once is not.
+// TestASilentUnitThatEndsAgainAndAgain is noticed; one that ended once is not, nor one
+// that did before it was restarted.
 func TestASilentUnitThatEndsAgainAndAgain(t *testing.T) {
 	for ends, want := range map[int]string{0: "", 1: "", 5: "scheduler ends again and again; the last that it said: invalid flag"} {
 		synctest.Test(t, func(t *testing.T) {
+			const former = 7
 			start := time.Now()
 			on := answering{&fake{}, func(argv []string) (string, error) {
 				switch {
 				case argv[0] == "journalctl":
 					return "invalid flag\n", nil
 				case slices.Contains(argv, "--property=NRestarts"):
-					return fmt.Sprintln(min(ends, int(time.Since(start)/time.Second))), nil
+					return fmt.Sprintln(former + min(ends, int(time.Since(start)/time.Second))), nil
 				}
 				return "", nil
 			}}
