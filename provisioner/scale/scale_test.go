@@ -1,0 +1,128 @@
+//go:build linux
+
+package scale
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"provision/provisioner/cli"
+)
+
+// TestMain is the program itself where a test starts it: its memory is then its own.
+func TestMain(m *testing.M) {
+	report := os.Getenv("PROVISION_SCALE_REPORT")
+	if report == "" {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	status, err := os.ReadFile("/proc/self/status")
+	if err == nil {
+		err = os.WriteFile(report, status, 0o600)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// peak reads from a process's status the most memory that it had, in MiB. What
+// wait reports would begin with the memory of whoever started the process.
+func peak(t testing.TB, name string) float64 {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib float64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
+			return kib / 1024
+		}
+	}
+	t.Fatalf("%s has no VmHWM", name)
+	return 0
+}
+
+// measured is one command against a crowd.
+type measured struct {
+	Name        string  `json:"name"`
+	Machines    int     `json:"machines"`
+	Seconds     float64 `json:"seconds"`
+	CPU         float64 `json:"cpu_seconds"`  // of the command alone
+	Memory      float64 `json:"peak_rss_mib"` // of the command alone
+	Connections int     `json:"connections"`  // the most at once
+	Up          float64 `json:"up_mb"`        // from the operator's computer
+	Down        float64 `json:"down_mb"`
+}
+
+// run runs a command as a process of its own and wants it to end with that status.
+func (c *crowd) run(t testing.TB, want int, args ...string) measured {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.link.take()
+	cmd := exec.CommandContext(t.Context(), program, append(args, c.file, "--bundles", c.bundles)...)
+	report := filepath.Join(t.TempDir(), "status")
+	cmd.Env = append(os.Environ(), "PROVISION_SCALE_REPORT="+report, "SSH_AUTH_SOCK=", "HOME="+c.bundles, "XDG_CACHE_HOME="+c.bundles)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	began := time.Now()
+	cmd.Run()
+	took := time.Since(began)
+	if code := cmd.ProcessState.ExitCode(); code != want {
+		t.Fatalf("%s: exit status %d, not %d:\n%s", strings.Join(args, " "), code, want, tail(out.String()))
+	}
+	most, up, down := c.link.take()
+	return measured{
+		Name: strings.Join(args, " "), Machines: len(c.cluster.Machines), Seconds: round(took.Seconds()),
+		CPU:    round((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()),
+		Memory: round(peak(t, report)), Connections: most, Up: round(float64(up) / 1e6), Down: round(float64(down) / 1e6),
+	}
+}
+
+func tail(text string) string { return text[max(0, len(text)-4000):] }
+
+func round(f float64) float64 { return float64(int(f*100+0.5)) / 100 }
+
+// A dozen machines become a cluster, and then there is nothing to do.
+func TestACrowd(t *testing.T) {
+	c := newCrowd(t, 12, 64<<10)
+	c.run(t, 2, "plan")
+	c.run(t, 0, "up", "--yes")
+	for _, args := range [][]string{{"plan"}, {"up", "--yes"}} {
+		if m := c.run(t, 0, args...); m.Connections > 12 {
+			t.Errorf("%s: %d connections to 12 machines", m.Name, m.Connections)
+		}
+	}
+}
+
+// BenchmarkCrowd prints one JSON object a line for each command and number of machines.
+func BenchmarkCrowd(b *testing.B) {
+	for _, n := range []int{10, 100, 500} {
+		c := newCrowd(b, n, 1<<20)
+		say := func(name string, m measured) {
+			m.Name = name
+			text, _ := json.Marshal(m)
+			fmt.Println(string(text))
+		}
+		say("plan of bare machines", c.run(b, 2, "plan"))
+		say("up of bare machines", c.run(b, 0, "up", "--yes"))
+		say("plan without change", c.run(b, 0, "plan"))
+		say("up without change", c.run(b, 0, "up", "--yes"))
+	}
+}
