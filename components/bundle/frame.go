@@ -53,10 +53,15 @@ func Frame(name string, mode uint32, content []byte) ([]byte, error) {
 	return compress(entry.Bytes())
 }
 
-// EndFrame is the frame that ends the tar, after the last entry's.
-func EndFrame() ([]byte, error) {
-	return compress(make([]byte, 1024)) // two empty blocks
-}
+// EndFrame is the frame that ends the tar, after the last entry's. Whoever sends a
+// bundle needs it, and not the hundred megabytes that Frame's encoder takes.
+var EndFrame = sync.OnceValues(func() ([]byte, error) {
+	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(zstd.MinWindowSize))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	return zw.EncodeAll(make([]byte, 1024), nil), nil // two empty blocks
+})
 
 func compress(data []byte) ([]byte, error) {
 	zw, err := encoder()

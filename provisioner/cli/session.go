@@ -249,6 +249,10 @@ func (s *session) leave(ctx context.Context, lost map[string]error) error {
 	return nil
 }
 
+// maxLooks bounds the machines that are looked at at once: what of a look is held in
+// memory until it ends is several times what it comes to.
+const maxLooks = 64
+
 // gather asks the machines, and says which did not answer, and why.
 func (s *session) gather(ctx context.Context, without ...string) (plan.Facts, map[string]error) {
 	ask := plan.Questions(s.cluster)
@@ -256,11 +260,14 @@ func (s *session) gather(ctx context.Context, without ...string) (plan.Facts, ma
 	lost := map[string]error{}
 	var all sync.WaitGroup
 	var mu sync.Mutex
+	slots := make(chan struct{}, maxLooks)
 	for name, client := range s.clients {
 		if s.unreach[name] != nil || slices.Contains(without, name) {
 			continue
 		}
 		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
 			bounded, cancel := s.bounded(ctx)
 			defer cancel()
 			f, err := facts.Gather(bounded, client, ask)
