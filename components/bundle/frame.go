@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -32,15 +31,7 @@ func Frame(name string, mode uint32, content []byte) ([]byte, error) {
 	var entry bytes.Buffer
 	entry.Grow(len(content) + 1024)
 	w := tar.NewWriter(&entry)
-	header := &tar.Header{
-		Typeflag: tar.TypeReg,
-		Name:     name,
-		Mode:     int64(mode),
-		Size:     int64(len(content)),
-		ModTime:  time.Unix(0, 0),
-		Format:   tar.FormatUSTAR,
-	}
-	if err := w.WriteHeader(header); err != nil {
+	if err := w.WriteHeader(header(name, mode, int64(len(content)))); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if _, err := w.Write(content); err != nil {

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/handover"
 	"provision/provisioner/bundle"
 	"provision/provisioner/config"
 	"provision/provisioner/facts"
+	"provision/provisioner/fanout"
 	"provision/provisioner/kube"
 	"provision/provisioner/plan"
 	"provision/provisioner/ssh"
@@ -31,6 +33,8 @@ type session struct {
 	clients map[string]*ssh.Client
 	unreach map[string]error         // why a machine does not answer
 	leaving []components.MachineSpec // what the cluster has and the file does not: see meet
+
+	queues map[handover.Parcel]*fanout.Queue // who gets what from whom; none: the operator sends to everybody
 
 	claim    claim // on the lock; made when first needed
 	answered bool  // the API, at an earlier look of a run that goes by what it says

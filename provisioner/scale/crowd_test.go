@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"provision/components"
 	"provision/components/bundle/bundletest"
@@ -31,6 +32,8 @@ type crowd struct {
 	link    *link
 	api     *api
 	locks   map[string]*lease
+	walled  bool          // no machine reaches another
+	pause   time.Duration // what each command on a machine takes
 }
 
 // link is the operator's side of all connections.
@@ -38,15 +41,19 @@ type link struct {
 	mu         sync.Mutex
 	open, most int
 	up, down   int64 // bytes from and to the operator
+	beside     int64 // and from machine to machine
+
+	rate float64   // bytes a second from the operator; 0: as fast as can be
+	free time.Time // when the link has carried what it was given
 }
 
 // take resets what was counted, and returns it.
-func (l *link) take() (most int, up, down int64) {
+func (l *link) take() (most int, up, down, beside int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	most, up, down = l.most, l.up, l.down
-	l.most, l.up, l.down = l.open, 0, 0
-	return most, up, down
+	most, up, down, beside = l.most, l.up, l.down, l.beside
+	l.most, l.up, l.down, l.beside = l.open, 0, 0, 0
+	return most, up, down, beside
 }
 
 // counted is a machine's end of a connection.
@@ -66,10 +73,24 @@ func (l *link) accepted(conn net.Conn) net.Conn {
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	c.link.up += int64(n)
+	time.Sleep(c.link.carry(n))
 	return n, err
+}
+
+// carry counts what the operator sent, and returns how long the link takes for it.
+func (l *link) carry(n int) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.up += int64(n)
+	if l.rate == 0 {
+		return 0
+	}
+	now := time.Now()
+	if l.free.Before(now) {
+		l.free = now
+	}
+	l.free = l.free.Add(time.Duration(float64(n) / l.rate * 1e9))
+	return l.free.Sub(now)
 }
 
 func (c *counted) Write(p []byte) (int, error) {

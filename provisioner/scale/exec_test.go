@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
+	"time"
 
 	"provision/components"
 	format "provision/components/bundle"
@@ -17,6 +19,7 @@ import (
 // exec carries out a command line on a machine: a look, what the agent does with
 // streams, and whatever a machine made of memory knows.
 func (c *crowd) exec(name string, command *sshtest.Command) int {
+	time.Sleep(c.pause)
 	argv, err := unquote(command.Line)
 	if err == nil && len(argv) > 3 && argv[0] == "exec" && argv[1] == "env" {
 		argv = argv[3:]
@@ -35,8 +38,14 @@ func (c *crowd) exec(name string, command *sshtest.Command) int {
 		in.ReadString('\n')
 		io.Copy(io.Discard, in)
 		out = []byte(`{"failures":[]}`)
+	case path.Base(argv[0]) == "agent" && argv[1] == "unpack" && slices.Contains(argv, "--from"):
+		out, err = c.take(command.Context, name, flag(argv, "--id"), command.Stdin)
 	case path.Base(argv[0]) == "agent" && argv[1] == "unpack":
-		err = c.unpack(name, argv[len(argv)-1], command.Stdin)
+		err = c.unpack(name, flag(argv, "--id"), command.Stdin)
+	case path.Base(argv[0]) == "agent" && argv[1] == "serve":
+		err = c.give(command, name, argv)
+	case argv[0] == "timeout" && argv[2] == "bash":
+		err = c.takeAgent(command, name, argv[6:])
 	default:
 		out, err = c.site.Machines[name].Run(command.Context, argv, command.Stdin)
 	}

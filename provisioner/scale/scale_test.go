@@ -66,6 +66,7 @@ type measured struct {
 	Connections int     `json:"connections"`  // the most at once
 	Up          float64 `json:"up_mb"`        // from the operator's computer
 	Down        float64 `json:"down_mb"`
+	Beside      float64 `json:"between_machines_mb"`
 }
 
 // run runs a command as a process of its own and wants it to end with that status.
@@ -87,11 +88,11 @@ func (c *crowd) run(t testing.TB, want int, args ...string) measured {
 	if code := cmd.ProcessState.ExitCode(); code != want {
 		t.Fatalf("%s: exit status %d, not %d:\n%s", strings.Join(args, " "), code, want, tail(out.String()))
 	}
-	most, up, down := c.link.take()
+	most, up, down, beside := c.link.take()
 	return measured{
 		Name: strings.Join(args, " "), Machines: len(c.cluster.Machines), Seconds: round(took.Seconds()),
 		CPU:    round((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()),
-		Memory: round(peak(t, report)), Connections: most, Up: round(float64(up) / 1e6), Down: round(float64(down) / 1e6),
+		Memory: round(peak(t, report)), Connections: most, Up: round(float64(up) / 1e6), Down: round(float64(down) / 1e6), Beside: round(float64(beside) / 1e6),
 	}
 }
 
@@ -101,9 +102,11 @@ func round(f float64) float64 { return float64(int(f*100+0.5)) / 100 }
 
 // A dozen machines become a cluster, and then there is nothing to do.
 func TestACrowd(t *testing.T) {
-	c := newCrowd(t, 12, 64<<10)
+	c := newCrowd(t, 12, 1<<20)
 	c.run(t, 2, "plan")
-	c.run(t, 0, "up", "--yes")
+	if m := c.run(t, 0, "up", "--yes"); m.Up > 5 || m.Beside < 10 {
+		t.Errorf("the operator's link carried %.1f MB, and %.1f MB passed between machines", m.Up, m.Beside)
+	}
 	for _, args := range [][]string{{"plan"}, {"up", "--yes"}} {
 		if m := c.run(t, 0, args...); m.Connections > 12 {
 			t.Errorf("%s: %d connections to 12 machines", m.Name, m.Connections)
@@ -111,18 +114,67 @@ func TestACrowd(t *testing.T) {
 	}
 }
 
-// BenchmarkCrowd prints one JSON object a line for each command and number of machines.
+// Where no machine reaches another, all of it comes from the operator, as it would without them.
+func TestAWalledCrowd(t *testing.T) {
+	c := newCrowd(t, 12, 1<<20)
+	c.walled = true
+	if m := c.run(t, 0, "up", "--yes"); m.Up < 12 || m.Beside > 0 {
+		t.Errorf("the operator's link carried %.1f MB, and %.1f MB passed between machines", m.Up, m.Beside)
+	}
+	c.run(t, 0, "plan")
+}
+
+// Machines that join get it from those that are there.
+func TestACrowdGrows(t *testing.T) {
+	c := newCrowd(t, 12, 1<<20)
+	all, err := os.ReadFile(c.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	some, _, _ := strings.Cut(string(all), `machine "w3"`)
+	if err := os.WriteFile(c.file, []byte(some), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.run(t, 0, "up", "--yes")
+	if err := os.WriteFile(c.file, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if m := c.run(t, 0, "up", "--yes"); m.Up > 3 || m.Beside < 10 {
+		t.Errorf("the operator's link carried %.1f MB, and %.1f MB passed between machines", m.Up, m.Beside)
+	}
+}
+
+// say prints one JSON object.
+func say(name string, m measured) {
+	m.Name = name
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // numbers and a string always marshal
+	}
+	fmt.Println(string(text))
+}
+
+// BenchmarkCrowd measures plan and up with nothing in between but the processor.
 func BenchmarkCrowd(b *testing.B) {
 	for _, n := range []int{10, 100, 500} {
 		c := newCrowd(b, n, 1<<20)
-		say := func(name string, m measured) {
-			m.Name = name
-			text, _ := json.Marshal(m)
-			fmt.Println(string(text))
-		}
 		say("plan of bare machines", c.run(b, 2, "plan"))
 		say("up of bare machines", c.run(b, 0, "up", "--yes"))
 		say("plan without change", c.run(b, 0, "plan"))
 		say("up without change", c.run(b, 0, "up", "--yes"))
+		c = newCrowd(b, n, 1<<20)
+		say("up of bare machines, all from the operator", c.run(b, 0, "up", "--yes", "--fan-out=false"))
+	}
+}
+
+// BenchmarkLink is a first up over a link of 100 Mbit/s, to machines on which a
+// command takes 20 ms, with a bundle of 8 MiB.
+func BenchmarkLink(b *testing.B) {
+	for _, n := range []int{10, 100} {
+		for name, fanOut := range map[string]string{"up over 100 Mbit/s": "true", "up over 100 Mbit/s, all from the operator": "false"} {
+			c := newCrowd(b, n, 8<<20)
+			c.pause, c.link.rate = 20*time.Millisecond, 100e6/8
+			say(name, c.run(b, 0, "up", "--yes", "--fan-out="+fanOut))
+		}
 	}
 }
