@@ -130,7 +130,7 @@ func Take(ctx context.Context, source Source) (io.ReadCloser, error) {
 		conn.Close()
 		return nil, err
 	}
-	return &taking{conn: conn, until: time.Now().Add(Longest)}, nil
+	return &taking{conn: conn, until: time.Now().Add(Longest), stall: Stall}, nil
 }
 
 // patient is a connection to which a write may take Stall.
@@ -145,10 +145,11 @@ func (p patient) Write(b []byte) (int, error) {
 type taking struct {
 	conn  net.Conn
 	until time.Time
+	stall time.Duration
 }
 
 func (t *taking) Read(b []byte) (int, error) {
-	end := time.Now().Add(Stall)
+	end := time.Now().Add(t.stall)
 	if end.After(t.until) {
 		end = t.until
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,31 @@ func TestAnOfferEndsWithWhoeverMadeIt(t *testing.T) {
 	}
 	if _, err := take(t, source); err == nil {
 		t.Error("it still listens")
+	}
+}
+
+// A giver whose power is gone closes nothing, and one that trickles never ends.
+func TestASilentOrSlowGiverIsGivenUp(t *testing.T) {
+	for name, limits := range map[string]taking{
+		"silent": {until: time.Now().Add(time.Minute), stall: 50 * time.Millisecond},
+		"slow":   {until: time.Now().Add(200 * time.Millisecond), stall: time.Minute},
+	} {
+		near, far := net.Pipe()
+		defer far.Close()
+		go func() {
+			for err := error(nil); err == nil; time.Sleep(20 * time.Millisecond) {
+				if _, err = far.Write([]byte("x")); name == "silent" {
+					return
+				}
+			}
+		}()
+		limits.conn = near
+		began := time.Now()
+		_, err := io.ReadAll(&limits)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > 10*time.Second {
+			t.Errorf("%s: %v after %s", name, err, time.Since(began))
+		}
+		near.Close()
 	}
 }
 

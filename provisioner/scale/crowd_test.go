@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +35,8 @@ type crowd struct {
 	locks   map[string]*lease
 	walled  bool          // no machine reaches another
 	pause   time.Duration // what each command on a machine takes
+
+	unpacking atomic.Int32 // bundles that began to come
 }
 
 // link is the operator's side of all connections.

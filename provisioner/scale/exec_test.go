@@ -64,6 +64,7 @@ func (c *crowd) exec(name string, command *sshtest.Command) int {
 
 // unpack puts a bundle's stream into a machine's memory.
 func (c *crowd) unpack(name, id string, stream io.Reader) error {
+	c.unpacking.Add(1)
 	s, err := format.NewStream(stream)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -69,19 +70,26 @@ type measured struct {
 	Beside      float64 `json:"between_machines_mb"`
 }
 
-// run runs a command as a process of its own and wants it to end with that status.
-func (c *crowd) run(t testing.TB, want int, args ...string) measured {
+// command is one of the tool's as a process of its own, which reports how it was to a file.
+func (c *crowd) command(t testing.TB, out io.Writer, args ...string) (cmd *exec.Cmd, report string) {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.link.take()
-	cmd := exec.CommandContext(t.Context(), program, append(args, c.file, "--bundles", c.bundles)...)
-	report := filepath.Join(t.TempDir(), "status")
+	report = filepath.Join(t.TempDir(), "status")
+	cmd = exec.CommandContext(t.Context(), program, append(args, c.file, "--bundles", c.bundles)...)
 	cmd.Env = append(os.Environ(), "PROVISION_SCALE_REPORT="+report, "SSH_AUTH_SOCK=", "HOME="+c.bundles, "XDG_CACHE_HOME="+c.bundles)
+	cmd.Stdout, cmd.Stderr = out, out
+	return cmd, report
+}
+
+// run runs a command to its end and wants that exit status.
+func (c *crowd) run(t testing.TB, want int, args ...string) measured {
+	t.Helper()
+	c.link.take()
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd, report := c.command(t, &out, args...)
 	began := time.Now()
 	cmd.Run()
 	took := time.Since(began)
@@ -152,6 +160,30 @@ func say(name string, m measured) {
 		panic(err) // numbers and a string always marshal
 	}
 	fmt.Println(string(text))
+}
+
+// Ctrl-C while the first get the bundle, and the others wait for them, leaves what
+// the next run goes on from.
+func TestAStoppedCrowd(t *testing.T) {
+	c := newCrowd(t, 12, 1<<20)
+	c.link.rate = 1e6
+	var out bytes.Buffer
+	cmd, _ := c.command(t, &out, "up", "--yes")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); c.unpacking.Load() < 2 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond)
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), "stopped in machines") {
+		t.Errorf("exit status %d:\n%s", code, tail(out.String()))
+	}
+	c.link.rate = 0
+	c.run(t, 0, "up", "--yes")
+	c.run(t, 0, "plan")
 }
 
 // BenchmarkCrowd measures plan and up with nothing in between but the processor.

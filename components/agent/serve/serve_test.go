@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -19,8 +20,13 @@ import (
 	"provision/components/handover"
 )
 
-var files = map[string]string{
-	"bin/agent": strings.Repeat("agent", 1000), "bin/node": strings.Repeat("node", 5000), "images/pause.tar": "pause",
+// files do not become smaller by much.
+var files = map[string]string{"bin/agent": noise(5000), "bin/node": noise(20000), "images/pause.tar": "pause"}
+
+func noise(size int) string {
+	text := make([]byte, size)
+	rand.NewChaCha8([32]byte{byte(size)}).Read(text)
+	return string(text)
 }
 
 // given unpacks a bundle below a folder of its own and gives it on loopback, as
@@ -117,6 +123,9 @@ func TestWhatIsThereIsNotHandedOver(t *testing.T) {
 	if err != nil || !report.Unpacked || read(t, root, id, "bin/node") != files["bin/node"] {
 		t.Errorf("%+v, %v", report, err)
 	}
+	if report.Received > int64(len(files["bin/node"])) {
+		t.Errorf("%d bytes came", report.Received)
+	}
 }
 
 // torn ends after so many bytes, as a giver does whose power is gone.
@@ -185,7 +194,7 @@ func manifest(t *testing.T, data []byte) []byte {
 func TestALieIsNoBundle(t *testing.T) {
 	data, id := bundletest.Make(t, "1.36.3", files)
 	other, _ := bundletest.Make(t, "1.36.3", map[string]string{
-		"bin/agent": files["bin/agent"], "bin/node": strings.Repeat("evil", 5000), "images/pause.tar": "pause",
+		"bin/agent": files["bin/agent"], "bin/node": noise(20001)[1:], "images/pause.tar": "pause",
 	})
 	lie := append(bytes.Clone(bundletest.Only(t, data)[:len(bundletest.Only(t, data))-len(end(t))]), bundletest.Only(t, other, "bin/agent", "bin/node")[len(bundletest.Only(t, other))-len(end(t)):]...)
 	for name, stream := range map[string][]byte{"another manifest": other, "another file": lie, "no bundle": []byte("HTTP/1.1 200 OK\r\n\r\n")} {
