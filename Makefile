@@ -12,7 +12,7 @@ VERSION = k8s.io/component-base/version
 STAMP = -X $(VERSION).gitVersion=$(KUBECTL) -X $(VERSION).gitMajor=1 -X $(VERSION).gitMinor=$(KUBECTL_MINOR) \
 	-X provision/provisioner/cli.Version=$(shell git describe --always --dirty 2>/dev/null || echo development)
 
-.PHONY: help build bundle prepare demo test test-kernel bench bench-overlay bench-drills lint reproducible clean
+.PHONY: help build bundle prepare demo test test-kernel bench bench-overlay bench-drills bench-scale lint reproducible clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -47,6 +47,9 @@ bench-overlay: ## the overlay's figures alone, as JSON lines
 
 bench-drills: build bundle ## every drill, ten rounds, as JSON lines; an hour
 	testenv/bench-drills.sh
+
+bench-scale: ## plan and up against 10, 100 and 500 simulated machines, as JSON lines; no root
+	testenv/bench-scale.sh
 
 lint: ## gofmt and go vet
 	@test -z "$$(gofmt -l .)" || { gofmt -l . | sed 's/$$/: not as gofmt writes it/'; exit 1; }

@@ -15,6 +15,8 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+
+	"provision/components/handover"
 )
 
 // Machine is what an action may do to one machine. Everything happens as root;
@@ -48,6 +50,10 @@ type Site interface {
 	// manifest and then every file of it whose SHA-256 is not in have.
 	Bundle(ctx context.Context, w io.Writer, have map[string]bool) error
 
+	// Turn waits until it is a machine's turn to get the agent or the bundle, and says
+	// from where. have are the SHA-256 of files of the bundle that the machine has.
+	Turn(ctx context.Context, what handover.Parcel, machine string, have map[string]bool) (Turn, error)
+
 	// BundleFile returns one file of the bundle by its manifest name.
 	BundleFile(name string) ([]byte, error)
 
@@ -57,6 +63,16 @@ type Site interface {
 
 	// APIOf returns a client of the API server on that master and no other.
 	APIOf(ctx context.Context, master string) (API, error)
+}
+
+// Turn is where a machine gets the agent or the bundle from.
+type Turn struct {
+	// From is another machine, which has it and gives it to this one alone; nil: the
+	// operator's computer, by BundleFile or Bundle.
+	From *handover.Source
+	// Done must be called once with how it ended: nil is a machine that has it now, and
+	// a handover.Problem one that is to try elsewhere.
+	Done func(error)
 }
 
 // API is what actions need of the cluster itself.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/handover"
 )
 
 // fake is a machine and a site that only remember; componentstest behaves, and
@@ -52,6 +53,10 @@ func (f *fake) WriteFile(_ context.Context, name string, mode fs.FileMode, _ []b
 func (f *fake) Machine(string) (components.Machine, error) { return f, nil }
 
 func (f *fake) Bundle(_ context.Context, w io.Writer, _ map[string]bool) error { return f.bundle(w) }
+
+func (f *fake) Turn(context.Context, handover.Parcel, string, map[string]bool) (components.Turn, error) {
+	return components.Turn{Done: func(error) {}}, nil
+}
 
 func (f *fake) BundleFile(string) ([]byte, error) { return f.file, nil }
 

@@ -1,13 +1,19 @@
 package actions
 
 import (
+	"bytes"
 	"context"
+	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"strconv"
 	"strings"
 
 	"provision/components"
+	"provision/components/handover"
 )
 
 // UploadAgent puts the bundle's agent at its place: it unpacks the rest.
@@ -24,8 +30,28 @@ func (a UploadAgent) String() string { return "send the agent to " + a.Path }
 // Touches is empty: the folder is ours.
 func (UploadAgent) Touches() []components.Touch { return nil }
 
-// Apply sends it, and refuses what is not the agent that was planned.
+// Apply has it taken from other machines while one is offered, else sends it, and
+// refuses what is not the agent that was planned.
 func (a UploadAgent) Apply(ctx context.Context, on components.Machine, site components.Site) error {
+	for {
+		turn, err := site.Turn(ctx, handover.Agent, on.Name(), nil)
+		if err != nil {
+			return err
+		}
+		if turn.From == nil {
+			err := a.send(ctx, on, site)
+			turn.Done(err)
+			return err
+		}
+		err = a.take(ctx, on, *turn.From)
+		turn.Done(err)
+		if !errors.As(err, new(handover.Problem)) {
+			return err
+		}
+	}
+}
+
+func (a UploadAgent) send(ctx context.Context, on components.Machine, site components.Site) error {
 	content, err := site.BundleFile("bin/agent")
 	if err != nil {
 		return err
@@ -36,7 +62,22 @@ func (a UploadAgent) Apply(ctx context.Context, on components.Machine, site comp
 	return on.WriteFile(ctx, a.Path, 0o755, content)
 }
 
-// Unpack sends the bundle and has the agent unpack it.
+//go:embed take-agent.sh
+var takeAgent string
+
+// take has bash take it: there is no program of ours yet. A machine without bash, or
+// with one that opens no connections, is one to which the operator sends it.
+func (a UploadAgent) take(ctx context.Context, on components.Machine, from handover.Source) error {
+	argv := []string{"timeout", strconv.Itoa(int(handover.Longest.Seconds())), "bash", "-c", takeAgent, "bash",
+		from.At.Addr().String(), strconv.Itoa(int(from.At.Port())), a.Path, a.Sum}
+	_, err := on.Run(ctx, argv, strings.NewReader(from.Token+"\n"))
+	if exit := (*components.ExitError)(nil); errors.As(err, &exit) {
+		return handover.Problem(fmt.Sprintf("exit status %d: %s", exit.Code, exit.Stderr))
+	}
+	return err
+}
+
+// Unpack brings the bundle and has the agent unpack it.
 type Unpack struct {
 	ID    string // of the bundle
 	Agent string
@@ -59,18 +100,66 @@ func (a Unpack) String() string {
 // Touches is empty: the folder is ours.
 func (Unpack) Touches() []components.Touch { return nil }
 
-// Apply streams the bundle into "agent unpack".
+// Apply has it taken from other machines while one is offered, and streams from the
+// operator what they did not bring.
 func (a Unpack) Apply(ctx context.Context, on components.Machine, site components.Site) error {
+	have := maps.Clone(a.Have)
+	if have == nil {
+		have = map[string]bool{}
+	}
+	for {
+		turn, err := site.Turn(ctx, handover.Bundle, on.Name(), have)
+		if err != nil {
+			return err
+		}
+		if turn.From == nil {
+			err := a.send(ctx, on, site, have)
+			turn.Done(err)
+			return err
+		}
+		report, err := a.take(ctx, on, *turn.From)
+		switch {
+		case err == nil && !report.Unpacked:
+			turn.Done(handover.Problem(report.Problem))
+		default:
+			turn.Done(err)
+			return err
+		}
+		for _, sum := range report.Have {
+			have[sum] = true
+		}
+	}
+}
+
+// take has the agent take it from another machine.
+func (a Unpack) take(ctx context.Context, on components.Machine, from handover.Source) (report handover.Report, err error) {
+	request, err := json.Marshal(from)
+	if err != nil {
+		return report, err
+	}
+	out, err := on.Run(ctx, a.command("--from"), bytes.NewReader(request))
+	if err == nil {
+		err = json.Unmarshal(out, &report)
+	}
+	return report, err
+}
+
+func (a Unpack) command(more ...string) []string {
+	return append([]string{a.Agent, "unpack", "--root", components.Root, "--id", a.ID}, more...)
+}
+
+// send streams the bundle into the agent.
+func (a Unpack) send(ctx context.Context, on components.Machine, site components.Site, have map[string]bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	read, write := io.Pipe()
 	sent := make(chan error, 1)
 	go func() {
-		err := site.Bundle(ctx, write, a.Have)
+		err := site.Bundle(ctx, write, have)
 		write.CloseWithError(err) // nil means the end
 		sent <- err
 	}()
-	_, err := on.Run(ctx, []string{a.Agent, "unpack", "--root", components.Root, "--id", a.ID}, read)
+	_, err := on.Run(ctx, a.command(), read)
 	read.CloseWithError(errNobodyReads)
 	if sendErr := <-sent; sendErr != nil && !errors.Is(sendErr, errNobodyReads) {
 		return fmt.Errorf("send: %w", sendErr) // what the agent says of a torn stream is only the echo

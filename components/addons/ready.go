@@ -52,9 +52,15 @@ func (a WaitReady) Apply(ctx context.Context, _ components.Machine, site compone
 		select {
 		case <-ctx.Done():
 			return last
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(a.pause()):
 		}
 	}
+}
+
+// pause is the time between two looks. Each brings all Nodes, of 5 kB or so, through
+// the operator's link: of hundreds, ten times a second would be more than it carries.
+func (a WaitReady) pause() time.Duration {
+	return max(100*time.Millisecond, time.Duration(len(a.Nodes))*4*time.Millisecond)
 }
 
 func (a WaitReady) look(ctx context.Context, site components.Site) ([]string, error) {

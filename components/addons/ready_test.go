@@ -2,6 +2,7 @@ package addons_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -123,6 +124,33 @@ func TestWaitReadyEndsWhenTheRunDoes(t *testing.T) {
 		began := time.Now()
 		if err := (addons.WaitReady{Nodes: []string{"w1"}}).Apply(ctx, nil, site); err == nil || time.Since(began) > 2*time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
+// counting is a site that counts how often its API is asked for.
+type counting struct {
+	*componentstest.Site
+	asked int
+}
+
+func (c *counting) API(ctx context.Context) (components.API, error) {
+	c.asked++
+	return c.Site.API(ctx)
+}
+
+// Hundreds of Nodes are not asked for ten times a second.
+func TestWaitReadyAsksForManyNodesSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := &counting{Site: settled(t, "True", "2")}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		nodes := make([]string, 500)
+		for i := range nodes {
+			nodes[i] = fmt.Sprint("w", i+2)
+		}
+		if err := (addons.WaitReady{Nodes: nodes}).Apply(ctx, nil, site); err == nil || site.asked > 11 {
+			t.Errorf("asked %d times in 20 s: %v", site.asked, err)
 		}
 	})
 }

@@ -25,6 +25,7 @@ import (
 	"provision/components/agent/lock"
 	"provision/components/agent/probe"
 	"provision/components/agent/remove"
+	"provision/components/agent/serve"
 	"provision/components/agent/sftp"
 	"provision/components/agent/sniff"
 	"provision/components/agent/unpack"
@@ -87,6 +88,7 @@ func newCommand() *cobra.Command {
 		probe.NewCommand(),
 		remove.NewCommand(),
 		remove.NewFenceCommand(),
+		serve.NewCommand(),
 		sftp.NewCommand(),
 		sniff.NewCommand(),
 		unpack.NewCommand(),

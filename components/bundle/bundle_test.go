@@ -7,9 +7,11 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
+	"provision/components"
 	"provision/components/bundle"
 	"provision/components/bundle/bundletest"
 )
@@ -136,4 +138,38 @@ func FuzzReadIndex(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A folder is packed into a stream, without what its reader has.
+func TestPack(t *testing.T) {
+	data, _ := bundletest.Make(t, "1.36.3", map[string]string{"bin/node": "node", "images/pause.tar": strings.Repeat("pause", 100000)})
+	s, err := bundle.NewStream(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, raw := s.Manifest()
+	s.Close()
+	folder := fstest.MapFS{"images/pause.tar": &fstest.MapFile{Data: []byte(strings.Repeat("pause", 100000))}}
+	var packed bytes.Buffer
+	if err := bundle.Pack(&packed, manifest, raw, folder, map[string]bool{components.Sum([]byte("node")): true}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := bundle.NewStream(&packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	file, content, err := got.Next()
+	if err != nil || file.Name != "images/pause.tar" {
+		t.Fatalf("%v, %v", file, err)
+	}
+	if text, err := io.ReadAll(content); err != nil || len(text) != 500000 {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
+	if _, _, err := got.Next(); err != io.EOF {
+		t.Error(err)
+	}
+	if missing := got.Missing(); len(missing) != 1 || missing[0].Name != "bin/node" {
+		t.Errorf("missing: %v", missing)
+	}
 }

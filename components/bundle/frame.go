@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -32,15 +31,7 @@ func Frame(name string, mode uint32, content []byte) ([]byte, error) {
 	var entry bytes.Buffer
 	entry.Grow(len(content) + 1024)
 	w := tar.NewWriter(&entry)
-	header := &tar.Header{
-		Typeflag: tar.TypeReg,
-		Name:     name,
-		Mode:     int64(mode),
-		Size:     int64(len(content)),
-		ModTime:  time.Unix(0, 0),
-		Format:   tar.FormatUSTAR,
-	}
-	if err := w.WriteHeader(header); err != nil {
+	if err := w.WriteHeader(header(name, mode, int64(len(content)))); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if _, err := w.Write(content); err != nil {
@@ -53,10 +44,15 @@ func Frame(name string, mode uint32, content []byte) ([]byte, error) {
 	return compress(entry.Bytes())
 }
 
-// EndFrame is the frame that ends the tar, after the last entry's.
-func EndFrame() ([]byte, error) {
-	return compress(make([]byte, 1024)) // two empty blocks
-}
+// EndFrame is the frame that ends the tar, after the last entry's. Whoever sends a
+// bundle needs it, and not the hundred megabytes that Frame's encoder takes.
+var EndFrame = sync.OnceValues(func() ([]byte, error) {
+	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(zstd.MinWindowSize))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	return zw.EncodeAll(make([]byte, 1024), nil), nil // two empty blocks
+})
 
 func compress(data []byte) ([]byte, error) {
 	zw, err := encoder()

@@ -3,6 +3,7 @@ package bundle
 import (
 	"fmt"
 	"io"
+	"slices"
 )
 
 // NamedFrame is a rendered entry.
@@ -37,7 +38,7 @@ func Write(w io.Writer, manifest []byte, files []NamedFrame) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.Write(append(end, index...)); err != nil {
+	if _, err := w.Write(slices.Concat(end, index)); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
 	return nil

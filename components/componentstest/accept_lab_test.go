@@ -28,6 +28,7 @@ import (
 	"provision/components/addons"
 	"provision/components/base"
 	"provision/components/etcd"
+	"provision/components/handover"
 	"provision/components/master"
 	"provision/components/pki"
 	"provision/components/worker"
@@ -265,6 +266,9 @@ func (h *here) WriteFile(_ context.Context, name string, mode fs.FileMode, data 
 func (h *here) Machine(string) (components.Machine, error) { return h, nil }
 func (h *here) Bundle(context.Context, io.Writer, map[string]bool) error {
 	return errors.ErrUnsupported
+}
+func (h *here) Turn(context.Context, handover.Parcel, string, map[string]bool) (components.Turn, error) {
+	return components.Turn{}, errors.ErrUnsupported
 }
 func (h *here) BundleFile(string) ([]byte, error)                     { return nil, errors.ErrUnsupported }
 func (h *here) API(context.Context) (components.API, error)           { return h, nil }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"provision/components"
+	"provision/components/handover"
 )
 
 // Site is machines, a bundle and an API made of memory.
@@ -71,6 +72,11 @@ func (s *Site) Bundle(_ context.Context, w io.Writer, have map[string]bool) erro
 		sent = append(sent, f)
 	}
 	return json.NewEncoder(w).Encode(sent)
+}
+
+// Turn is everybody's at once, and from the operator.
+func (s *Site) Turn(context.Context, handover.Parcel, string, map[string]bool) (components.Turn, error) {
+	return components.Turn{Done: func(error) {}}, nil
 }
 
 // BundleFile returns a file of the bundle.

@@ -100,6 +100,10 @@ func (b *Bundle) ID() string { return format.ID(b.manifest.Kubernetes, b.raw) }
 // Manifest returns the table of contents. The caller must not change it.
 func (b *Bundle) Manifest() format.Manifest { return b.manifest }
 
+// RawManifest returns the manifest's bytes, of which the id is made. The caller must
+// not change them.
+func (b *Bundle) RawManifest() []byte { return b.raw }
+
 // Components returns what plans need to know of the bundle.
 func (b *Bundle) Components() components.Bundle {
 	view := components.Bundle{ID: b.ID(), Arch: b.manifest.Arch, Files: make(map[string]string, len(b.files))}

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/handover"
 	"provision/provisioner/bundle"
 	"provision/provisioner/config"
 	"provision/provisioner/facts"
+	"provision/provisioner/fanout"
 	"provision/provisioner/kube"
 	"provision/provisioner/plan"
 	"provision/provisioner/ssh"
@@ -31,9 +33,10 @@ type session struct {
 	leaving []components.MachineSpec // what the cluster has and the file does not: see meet
 	keepers []string                 // those of leaving that have a share in the lock
 
-	backup   *opened // that is being restored, or nil
-	claim    claim   // on the lock; made when first needed
-	answered bool    // the API, at an earlier look of a run that goes by what it says
+	backup   *opened                           // that is being restored, or nil
+	claim    claim                             // on the lock; made when first needed
+	answered bool                              // the API, at an earlier look of a run that goes by what it says
+	queues   map[handover.Parcel]*fanout.Queue // who gets what from whom; none: the operator sends to everybody
 	// patience bounds a look at one machine; 0: it has what it needs.
 	patience time.Duration
 
@@ -234,6 +237,10 @@ func (s *session) leave(ctx context.Context, lost map[string]error) error {
 	return nil
 }
 
+// maxLooks bounds the machines that are looked at at once: what of a look is held in
+// memory until it ends is several times what it comes to.
+const maxLooks = 64
+
 // gather asks the machines, and says which did not answer, and why.
 func (s *session) gather(ctx context.Context, without ...string) (plan.Facts, map[string]error) {
 	ask := plan.Questions(s.cluster)
@@ -241,11 +248,14 @@ func (s *session) gather(ctx context.Context, without ...string) (plan.Facts, ma
 	lost := map[string]error{}
 	var all sync.WaitGroup
 	var mu sync.Mutex
+	slots := make(chan struct{}, maxLooks)
 	for name, client := range s.clients {
 		if s.unreach[name] != nil || slices.Contains(without, name) {
 			continue
 		}
 		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
 			bounded, cancel := s.bounded(ctx)
 			defer cancel()
 			f, err := facts.Gather(bounded, client, ask)

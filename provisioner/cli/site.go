@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"provision/components"
+	"provision/components/handover"
 	"provision/components/restore"
 	"provision/provisioner/kube"
 	"provision/provisioner/run"
@@ -24,6 +25,13 @@ func (s site) Machine(name string) (components.Machine, error) { return s.machin
 
 func (s site) Bundle(ctx context.Context, w io.Writer, have map[string]bool) error {
 	return s.bundle.Send(ctx, w, have)
+}
+
+func (s site) Turn(ctx context.Context, what handover.Parcel, machine string, have map[string]bool) (components.Turn, error) {
+	if queue := s.queues[what]; queue != nil {
+		return queue.Turn(ctx, machine, have)
+	}
+	return components.Turn{Done: func(error) {}}, nil
 }
 
 func (s site) BundleSize(have map[string]bool) int64 { return s.bundle.Size(have) }

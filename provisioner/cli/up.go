@@ -51,6 +51,7 @@ Exit status: 0 nothing to do, 2 there are changes, 1 something is wrong.`,
 
 func (a *app) upCommand() *cobra.Command {
 	var yes bool
+	fanOut := true
 	cmd := a.withFile(&cobra.Command{
 		Use:   "up FILE",
 		Short: "Make the machines what the file says",
@@ -69,11 +70,15 @@ that does not answer is taken for dead, unless its Node is Ready, and is not cle
 A worker that does not answer is left out, and named in the end. So is a master, while
 those that answer are a majority and no member of etcd is to come or go.
 
+More than three machines that need the bundle hand it on to each other, each checked
+against this computer's; where they do not reach each other, all comes from here.
+
 Ctrl-C stops after the actions at hand, which have ten seconds to end; an upload stops
 at once. Exit status 130. Ctrl-C once more ends at once. Run the same command to go on:
 also after that, and after anything else that ended it.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.up(cmd.Context(), args[0], yes) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.up(cmd.Context(), args[0], yes, fanOut) },
 	})
+	cmd.Flags().BoolVar(&fanOut, "fan-out", true, "let machines hand the bundle on to each other; =false sends it to each from here")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&a.json, "json", false, "print events as JSON lines (implies --yes)")
 	return cmd
@@ -172,7 +177,7 @@ func (s *session) leftOut() error {
 	return errors.Join(errs...)
 }
 
-func (a *app) up(ctx context.Context, path string, yes bool) error {
+func (a *app) up(ctx context.Context, path string, yes, fanOut bool) error {
 	s, found, p, err := a.prepare(ctx, path)
 	if err != nil {
 		return err
@@ -196,6 +201,9 @@ func (s *session) carryOut(ctx context.Context, found plan.Facts, p plan.Plan, r
 		s.answered = s.answered || found.Cluster.Reachable
 		return of(plan.Make(s.cluster, found, time.Now()))
 	})
+	if fanOut {
+		s.queue(p, found)
+	}
 	env.Try = trial{machine: env.Machine, cluster: s.cluster, found: found}.run
 	err := run.Apply(ctx, p, env)
 	finish(err)

@@ -211,7 +211,7 @@ func (l *lab) loseWorkers(what map[string][]string) output {
 	l.t.Helper()
 	for try := range moments {
 		l.slow(400 >> try)
-		up := l.start("up", "--yes")
+		up := l.start("up", "--yes", "--fan-out=false") // over the cable, which is slow
 		done := make(chan error)
 		for worker, args := range what {
 			go func() { done <- l.lose(worker, args) }()

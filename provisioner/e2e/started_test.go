@@ -126,15 +126,7 @@ func (o output) wants(t testing.TB, code int, sentences ...string) {
 // 0 takes the limit away.
 func (l *lab) slow(megabits int) {
 	l.t.Helper()
-	text, err := os.ReadFile(filepath.Join(l.dir, "lab.json"))
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	var written struct{ ID string }
-	if err := json.Unmarshal(text, &written); err != nil {
-		l.t.Fatal(err)
-	}
-	cable := "plab-" + written.ID
+	cable := l.cable()
 	argv := []string{"qdisc", "replace", "dev", cable, "root", "tbf",
 		"rate", strconv.Itoa(megabits) + "mbit", "burst", "256k", "latency", "200ms"}
 	if megabits == 0 {
@@ -143,6 +135,20 @@ func (l *lab) slow(megabits int) {
 	if out, err := exec.Command("tc", argv...).CombinedOutput(); err != nil {
 		l.t.Fatalf("tc %s: %v: %s", strings.Join(argv, " "), err, out)
 	}
+}
+
+// cable is the link from here to the machines.
+func (l *lab) cable() string {
+	l.t.Helper()
+	text, err := os.ReadFile(filepath.Join(l.dir, "lab.json"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var written struct{ ID string }
+	if err := json.Unmarshal(text, &written); err != nil {
+		l.t.Fatal(err)
+	}
+	return "plab-" + written.ID
 }
 
 var errOver = errors.New("the upload was over before it was seen")

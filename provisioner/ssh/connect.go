@@ -65,6 +65,12 @@ func (d *Dialer) connect(ctx context.Context, target Target, dial dialFunc) (*ss
 	if err != nil {
 		return nil, reachError(err)
 	}
+	release, err := d.shakeHands(ctx)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	defer release()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var greeted, booting atomic.Bool

@@ -76,11 +76,17 @@ type Dialer struct {
 	mu       sync.Mutex
 	unlocked map[string]unlocked // by file
 
+	handshakesOnce sync.Once
+	handshakes     chan struct{} // one for each that goes on
+
 	hopsMu sync.Mutex
 	hops   map[string]*hop // bastions that are in use, or being dialed
 }
 
 const (
+	// maxHandshakes bounds the logins that go on at once, which are work for this
+	// computer: of hundreds, each would take longer than a server waits.
+	maxHandshakes   = 64
 	defaultPatience = 15 * time.Second
 	connectTimeout  = 8 * time.Second  // for TCP
 	greetTimeout    = 20 * time.Second // for the server to show its host key
@@ -113,6 +119,17 @@ func (d *Dialer) Dial(ctx context.Context, target Target) (*Client, error) {
 			return nil, plainly(err)
 		case <-time.After(pause):
 		}
+	}
+}
+
+// shakeHands waits until there is room for another handshake. The caller releases it.
+func (d *Dialer) shakeHands(ctx context.Context) (release func(), err error) {
+	d.handshakesOnce.Do(func() { d.handshakes = make(chan struct{}, maxHandshakes) })
+	select {
+	case d.handshakes <- struct{}{}:
+		return func() { <-d.handshakes }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 

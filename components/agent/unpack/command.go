@@ -13,14 +13,20 @@ import (
 // NewCommand is "agent unpack".
 func NewCommand() *cobra.Command {
 	var root, id string
+	var from bool
 	cmd := &cobra.Command{
 		Use:   "unpack --id ID",
-		Short: "Unpack a bundle from standard input",
+		Short: "Unpack a bundle from standard input, or from another machine",
 		Long: "Reads a bundle's stream from standard input and makes the folder ROOT/ID of it. Files that the stream\n" +
 			"leaves out are linked from other bundles below ROOT. Every sum is checked. It does nothing where the\n" +
-			"folder is there already, and may be repeated after it was killed.",
+			"folder is there already, and may be repeated after it was killed.\n\n" +
+			"With --from standard input is handover.Source, and the stream comes from the machine that it names; what\n" +
+			"came of that is printed as handover.Report. It fails only for what is wrong on this machine.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if from {
+				return take(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), root, id)
+			}
 			result, err := Unpack(cmd.Context(), flowing(cmd.InOrStdin(), idle), root, id)
 			if err != nil {
 				return err
@@ -31,6 +37,7 @@ func NewCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&root, "root", components.Root, "folder of the bundles")
 	cmd.Flags().StringVar(&id, "id", "", "the bundle's id: version and the manifest's sum")
+	cmd.Flags().BoolVar(&from, "from", false, "take it from the machine that standard input names")
 	return cmd
 }
 

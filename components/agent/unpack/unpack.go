@@ -8,6 +8,7 @@
 package unpack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,37 +55,54 @@ func (r Result) String() string {
 // whose whole files the next call takes over. Calls at the same time wait for
 // one another.
 func Unpack(ctx context.Context, stream io.Reader, root, id string) (Result, error) {
+	return unpack(ctx, stream, root, id, nil)
+}
+
+// unpack is Unpack; manifest, where it is not nil, is the only one that the stream
+// may begin with, since it is another machine's.
+func unpack(ctx context.Context, stream io.Reader, root, id string, manifest []byte) (result Result, err error) {
+	err = locked(ctx, root, id, func(u *unpacking) error {
+		u.manifest = manifest
+		result, err = u.run(stream)
+		keep := ""
+		if torn(err) || manifest != nil && errors.As(err, new(sourceError)) {
+			keep = tmpPrefix + id
+		}
+		if sweepErr := sweep(u.dir, keep); err == nil {
+			err = sweepErr
+		}
+		if err != nil {
+			result = Result{}
+			return fmt.Errorf("bundle %s: %w", id, err)
+		}
+		if manifest == nil {
+			// The operator is at ease only when all that was sent was read.
+			_, err = io.Copy(io.Discard, stream)
+		}
+		return err
+	})
+	return result, err
+}
+
+// locked does a call's work while no other call does.
+func locked(ctx context.Context, root, id string, work func(*unpacking) error) error {
 	if !idForm.MatchString(id) {
-		return Result{}, fmt.Errorf("%.60q is no bundle's id", id)
+		return fmt.Errorf("%.60q is no bundle's id", id)
 	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
-		return Result{}, err
+		return err
 	}
 	dir, err := os.OpenRoot(root)
 	if err != nil {
-		return Result{}, err
+		return err
 	}
 	defer dir.Close()
 	unlock, err := durable.Lock(ctx, root, "another unpacking")
 	if err != nil {
-		return Result{}, err
+		return err
 	}
 	defer unlock()
-	u := &unpacking{ctx: ctx, dir: dir, root: root, id: id}
-	result, err := u.run(stream)
-	keep := ""
-	if torn(err) {
-		keep = tmpPrefix + id
-	}
-	if sweepErr := sweep(dir, keep); err == nil {
-		err = sweepErr
-	}
-	if err != nil {
-		return Result{}, fmt.Errorf("bundle %s: %w", id, err)
-	}
-	// The sender is at ease only when all that it sent was read.
-	_, err = io.Copy(io.Discard, stream)
-	return result, err
+	return work(&unpacking{ctx: ctx, dir: dir, root: root, id: id})
 }
 
 // unpacking is one call's work, with the lock held.
@@ -93,6 +111,8 @@ type unpacking struct {
 	dir  *os.Root
 	root string // dir's path
 	id   string
+
+	manifest []byte // the only one that is believed; nil: any of that id
 }
 
 func (u *unpacking) run(stream io.Reader) (Result, error) {
@@ -101,10 +121,13 @@ func (u *unpacking) run(stream io.Reader) (Result, error) {
 	}
 	s, err := bundle.NewStream(stream)
 	if err != nil {
-		return Result{}, err
+		return Result{}, sourceError{err}
 	}
 	defer s.Close()
 	manifest, raw := s.Manifest()
+	if u.manifest != nil && !bytes.Equal(raw, u.manifest) {
+		return Result{}, sourceError{errors.New("the stream begins with another manifest")}
+	}
 	if got := bundle.ID(manifest.Kubernetes, raw); got != u.id {
 		return Result{}, fmt.Errorf("the stream holds bundle %s", got)
 	}
@@ -138,9 +161,9 @@ func (u *unpacking) fill(s *bundle.Stream, raw []byte, tmp string) (Result, erro
 			break
 		}
 		if err != nil {
-			return result, err
+			return result, sourceError{err}
 		}
-		if err := u.write(path.Join(tmp, file.Name), fs.FileMode(file.Mode), content); err != nil {
+		if err := u.write(path.Join(tmp, file.Name), fs.FileMode(file.Mode), blamed{content}); err != nil {
 			return result, err
 		}
 		result.Written++

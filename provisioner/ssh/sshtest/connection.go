@@ -36,6 +36,9 @@ func (s *Server) accept() {
 			conn.Close()
 			continue
 		}
+		if s.options.Accepted != nil {
+			conn = s.options.Accepted(conn)
+		}
 		c := &connection{server: s, conn: &wire{Conn: conn, frozen: make(chan struct{}), closed: make(chan struct{})}}
 		s.mu.Lock()
 		s.open[c] = true
@@ -141,7 +144,11 @@ func (c *connection) forward(channel ssh.NewChannel) {
 	}
 	address := net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port)))
 	c.server.note(func(s *Stats) { s.Forwarded = append(s.Forwarded, address) })
-	conn, err := net.Dial("tcp", address)
+	dial := c.server.options.Dial
+	if dial == nil {
+		dial = func(address string) (net.Conn, error) { return net.Dial("tcp", address) }
+	}
+	conn, err := dial(address)
 	if err != nil {
 		channel.Reject(ssh.ConnectionFailed, "Connection refused")
 		return

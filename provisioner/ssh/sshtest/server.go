@@ -11,6 +11,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,6 +29,13 @@ type Options struct {
 	// does, with Env added to the test's environment.
 	Exec func(c *Command) int
 	Env  []string
+
+	// SFTP serves the sftp subsystem on a session's stream. nil: over the real file system.
+	SFTP func(stream io.ReadWriteCloser)
+	// Dial is where forwarded connections lead. nil: where they ask to.
+	Dial func(address string) (net.Conn, error)
+	// Accepted is given each connection before anything is read of it. nil: it is taken as it is.
+	Accepted func(net.Conn) net.Conn
 
 	MaxAuthTries int  // 0: 6, as sshd has it
 	MaxSessions  int  // sessions at once on one connection; 0: 10, as sshd has it

@@ -46,7 +46,11 @@ func (c *connection) session(channel ssh.NewChannel) {
 			work = func() { c.run(ctx, "", stream, signals) }
 		case "subsystem":
 			ok = !c.server.options.NoSFTP
-			work = func() { serveSFTP(stream) }
+			serve := c.server.options.SFTP
+			if serve == nil {
+				serve = serveSFTP
+			}
+			work = func() { serve(stream) }
 		case "signal":
 			var payload struct{ Name string }
 			if ssh.Unmarshal(request.Payload, &payload) == nil {
@@ -91,7 +95,7 @@ func (c *connection) window(columns, rows uint32) {
 	c.server.note(func(s *Stats) { s.Windows = append(s.Windows, [2]int{int(columns), int(rows)}) })
 }
 
-func serveSFTP(stream ssh.Channel) {
+func serveSFTP(stream io.ReadWriteCloser) {
 	server, err := sftp.NewServer(stream)
 	if err != nil {
 		return
