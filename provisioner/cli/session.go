@@ -34,6 +34,8 @@ type session struct {
 
 	claim    claim // on the lock; made when first needed
 	answered bool  // the API, at an earlier look of a run that goes by what it says
+	// generation is the highest of the lock that any machine has told of.
+	generation uint64
 	// patience bounds a look at one machine; 0: it has what it needs.
 	patience time.Duration
 
@@ -274,6 +276,7 @@ func (s *session) gather(ctx context.Context, without ...string) (plan.Facts, ma
 				return
 			}
 			found.Machines[name] = f
+			s.generation = max(s.generation, f.Generation)
 		})
 	}
 	all.Wait()

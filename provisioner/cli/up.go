@@ -231,6 +231,9 @@ func (s *session) env(reason string, observer run.Observer, replan func(found pl
 		Alive:    alive,
 		Reason:   reason,
 		Observer: observer,
+
+		Generation: s.generation,
+
 		Replan: func(ctx context.Context, failed []string) (plan.Plan, error) {
 			found, err := s.lookAgain(ctx, failed, silent)
 			if err != nil {
