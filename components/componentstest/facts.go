@@ -10,6 +10,7 @@ import (
 
 	"provision/components"
 	"provision/components/base"
+	"provision/components/removal"
 	"provision/components/runtime"
 )
 
@@ -114,7 +115,7 @@ func (m *Machine) damaged(id string) []string {
 // ours says what facts look at without being asked.
 func ours(name string) bool {
 	return strings.HasPrefix(name, components.Etc+"/") || strings.HasPrefix(name, components.State+"/stamps/") ||
-		path.Dir(name) == components.Units && strings.HasPrefix(path.Base(name), "provision")
+		path.Dir(name) == components.Units && slices.Contains(removal.Inventory().Units, path.Base(name))
 }
 
 // secret says what facts tell no sum of, only that it is there.

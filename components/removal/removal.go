@@ -43,7 +43,9 @@ type Things struct {
 type Table struct {
 	Family string `json:"family"` // ip, ip6, inet, bridge, arp or netdev
 	Name   string `json:"name"`
-	Unless string `json:"unless,omitempty"` // kept where this folder holds anything
+	// Where the folder Unless holds anything the table may be another's as well:
+	// rules for containers of ours go, and the table where it has no others.
+	Unless string `json:"unless,omitempty"`
 }
 
 // Address is one address of a link.

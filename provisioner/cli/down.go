@@ -23,7 +23,8 @@ func (a *app) downCommand() *cobra.Command {
 changed, as the journal on each machine says. The cluster's data is lost. In the end it says
 of each machine what went, what was put back, and what stays and why: what somebody changed
 since is left as it is, and where something of ours is in use, the exit status is 1 and running
-it again goes on.
+it again goes on. Folders and disks of yours that are mounted below ours are unmounted, and
+nothing in them is touched. It needs no API server, no etcd, and no room on the disk.
 
     provision down cluster.hcl
     provision down cluster.hcl --yes

@@ -269,6 +269,7 @@ func (a *app) restore(ctx context.Context, path, from, identity string, yes bool
 		s.answered = s.answered || found.Cluster.Reachable
 		return plan.Restore(s.cluster, found, of, time.Now())
 	})
+	s.queue(p, found)
 	env.Try = trial{machine: env.Machine, cluster: s.cluster, found: found}.run
 	err = run.Apply(ctx, p, env)
 	finish(err)

@@ -36,7 +36,10 @@ type session struct {
 	backup   *opened                           // that is being restored, or nil
 	claim    claim                             // on the lock; made when first needed
 	answered bool                              // the API, at an earlier look of a run that goes by what it says
+	alone    bool                              // the operator sends everything itself
 	queues   map[handover.Parcel]*fanout.Queue // who gets what from whom; none: the operator sends to everybody
+	// generation is the highest of the lock that any machine has told of.
+	generation uint64
 	// patience bounds a look at one machine; 0: it has what it needs.
 	patience time.Duration
 
@@ -269,6 +272,7 @@ func (s *session) gather(ctx context.Context, without ...string) (plan.Facts, ma
 				return
 			}
 			found.Machines[name] = f
+			s.generation = max(s.generation, f.Generation)
 		})
 	}
 	all.Wait()

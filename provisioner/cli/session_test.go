@@ -98,7 +98,6 @@ func TestAWorkerThatFallsSilentIsLeftOut(t *testing.T) {
 	}
 }
 
-// A worker whose connection is lost in a run is named by the run's own error, and not once more.
 // A master that was silent when a run began does not end it, whatever the run
 // does; one that falls silent in the middle does.
 func TestAMasterThatWasSilentFromTheBeginning(t *testing.T) {
@@ -117,6 +116,23 @@ func TestAMasterThatWasSilentFromTheBeginning(t *testing.T) {
 	}
 }
 
+// Masters that were cleaned know no generation; a worker that was off then does.
+func TestARunIsNewerThanWhatAWorkerHasSeen(t *testing.T) {
+	w1 := sshtest.Start(t, sshtest.Options{Exec: func(c *sshtest.Command) int {
+		io.Copy(io.Discard, c.Stdin)
+		fmt.Fprint(c.Stdout, "generation 7\nend\n")
+		return 0
+	}})
+	s := connected(t, file(t, map[string]*sshtest.Server{"m1": machine(t), "w1": w1}))
+	if _, err := s.look(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.env("down", nil, nil).Generation; got != 7 {
+		t.Errorf("generation %d", got)
+	}
+}
+
+// A worker whose connection is lost in a run is named by the run's own error, and not once more.
 func TestAWorkerThatFailedIsNamedOnce(t *testing.T) {
 	servers := map[string]*sshtest.Server{"m1": machine(t), "w1": machine(t)}
 	s := connected(t, file(t, servers))

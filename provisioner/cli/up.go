@@ -183,6 +183,7 @@ func (a *app) up(ctx context.Context, path string, yes, fanOut bool) error {
 		return err
 	}
 	defer s.close()
+	s.alone = !fanOut
 	return s.carryOut(ctx, found, p, "up", yes, func(p plan.Plan) plan.Plan { return p })
 }
 
@@ -201,7 +202,7 @@ func (s *session) carryOut(ctx context.Context, found plan.Facts, p plan.Plan, r
 		s.answered = s.answered || found.Cluster.Reachable
 		return of(plan.Make(s.cluster, found, time.Now()))
 	})
-	if fanOut {
+	if !s.alone {
 		s.queue(p, found)
 	}
 	env.Try = trial{machine: env.Machine, cluster: s.cluster, found: found}.run
@@ -247,6 +248,9 @@ func (s *session) env(reason string, observer run.Observer, replan func(found pl
 		Alive:    alive,
 		Reason:   reason,
 		Observer: observer,
+
+		Generation: s.generation,
+
 		Replan: func(ctx context.Context, failed []string) (plan.Plan, error) {
 			found, err := s.lookAgain(ctx, failed, silent)
 			if err != nil {

@@ -29,7 +29,7 @@ func TestBastion(t *testing.T) {
 // or lives on untouched.
 func TestNeighbours(t *testing.T) {
 	l := newLab(t, "--masters", "1", "--flavor", "docker")
-	runContainer(l)
+	runContainer(l, "m1")
 	for _, test := range []struct{ name, make, undo, want string }{
 		{"k3s", "ln -s /bin/true /usr/local/bin/k3s", "rm /usr/local/bin/k3s", "k3s is installed"},
 		{"kubeadm", "mkdir -p /etc/kubernetes && touch /etc/kubernetes/admin.conf", "rm -r /etc/kubernetes", "kubeadm has set this machine up"},

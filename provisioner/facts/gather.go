@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/removal"
 )
 
 //go:embed look.sh
@@ -27,7 +28,7 @@ type Questions struct {
 // round trip, so a slow connection blurs it by half its time at most.
 func Gather(ctx context.Context, on components.Machine, ask Questions) (components.Facts, error) {
 	argv := []string{"sh", "-s", "--",
-		strings.Join(ask.Sysctls, " "), strings.Join(ask.Modules, " "), strings.Join(ask.Files, " ")}
+		strings.Join(ask.Sysctls, " "), strings.Join(ask.Modules, " "), strings.Join(ask.Files, " "), strings.Join(removal.Inventory().Units, " ")}
 	sent := time.Now()
 	out, err := on.Run(ctx, argv, strings.NewReader(script))
 	if err != nil {

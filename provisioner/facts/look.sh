@@ -1,5 +1,6 @@
 # Looks at a machine and changes nothing. Runs on sh's standard input, as root, with
-#   $1 the sysctls to read, $2 the modules to look for, $3 files to sum besides ours (each list separated by spaces)
+#   $1 the sysctls to read, $2 the modules to look for, $3 files to sum besides ours, $4 the names of our units
+#   (each list separated by spaces)
 # and prints records, one a line: a keyword, then fields separated by single spaces; the last field may hold spaces.
 LC_ALL=C; export LC_ALL
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH
@@ -77,8 +78,12 @@ done
 for dir in /opt/provision/.tmp-unpack-*/; do
   [ -d "$dir" ] && find "$dir" -type f -exec sha256sum {} + 2>/dev/null | sed -n 's/^\([0-9a-f]\{64\}\) .*/bundle-sum \1/p'
 done
+# A disk that somebody gave one of our folders stays, empty, when a cluster goes.
+anything() { find "$1" -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null; }
 for dir in /opt/provision /etc/provision /var/lib/provision; do
-  [ -n "$(find "$dir" -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null | head -n 1)" ] && echo "trace $dir"
+  anything "$dir" | while read -r f; do
+    mountpoint -q "$f" && [ -z "$(anything "$f" | head -n 1)" ] || { echo "trace $dir"; break; }
+  done
 done
 for agent in /opt/provision/agent-*/agent; do
   case $agent in */agent-"$(sha256sum 2>/dev/null <"$agent" | cut -c 1-12)"/*) [ -x "$agent" ] && echo "agent $agent" && agent_found=$agent ;; esac
@@ -89,14 +94,14 @@ sum() { each sha256sum | sed -n 's/^\([0-9a-f]\{64\}\)  /file-sum \1 /p'; }
 mode() { each stat -c 'file-mode %a %n'; }
 ours() {
   find /etc/provision /var/lib/provision/stamps -type f 2>/dev/null
-  find /etc/systemd/system -maxdepth 1 -type f -name 'provision*' 2>/dev/null
+  for u in $names; do [ -f "/etc/systemd/system/$u" ] && echo "/etc/systemd/system/$u"; done
   for f in $extra; do [ -f "$f" ] && echo "$f"; done
 }
-extra=$3
+extra=$3 names=$4
 ours | grep -v -e '\.key$' -e '/encryption\.yaml$' | sum
 { ours; [ -d /etc/provision/pki ] && echo /etc/provision/pki; } | mode
 set -f
-units=$(ls /etc/systemd/system 2>/dev/null | grep '^provision-.*\.service$')
+units=$(for u in $names; do f=/etc/systemd/system/$u; { [ -e "$f" ] || [ -L "$f" ]; } && echo "$u"; done | grep '\.service$')
 if [ -n "$units" ]; then
   # A unit's file and its process both carry PROVISION_SUM, the sum of all that the process was to read.
   # One that has no process, since it fails again and again, is old where systemd has not read its file again.

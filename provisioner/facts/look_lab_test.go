@@ -98,6 +98,23 @@ func TestABlankMachineHasNoNeighbours(t *testing.T) {
 	}
 }
 
+// TestOnlyOursAreOurs: a unit that is named like ours, and what is left of a disk
+// that was given to a folder of ours.
+func TestOnlyOursAreOurs(t *testing.T) {
+	f := lookAt(t, `mkdir -p etc/systemd/system var/lib/provision/etcd
+		touch etc/systemd/system/provision-foo.service etc/systemd/system/provision.conf
+		mount -t tmpfs tmpfs var/lib/provision/etcd; mkdir var/lib/provision/etcd/lost+found`)
+	if len(f.Units)+len(f.Files)+len(f.Traces) > 0 {
+		t.Errorf("got units %v, files %v, traces %v", f.Units, f.Files, f.Traces)
+	}
+	if f = lookAt(t, `mkdir -p var/lib/provision/etcd; mount -t tmpfs tmpfs var/lib/provision/etcd; touch var/lib/provision/etcd/db`); len(f.Traces) != 1 {
+		t.Errorf("traces %v", f.Traces)
+	}
+	if f = lookAt(t, `mkdir -p var/lib/provision/empty`); len(f.Traces) != 1 {
+		t.Errorf("traces %v", f.Traces)
+	}
+}
+
 func TestWhatAMachineIsIsRead(t *testing.T) {
 	f := lookAt(t, `printf 'ID=alpine\nVERSION_ID=3.20\nPRETTY_NAME="Alpine Linux v3.20"\n' >etc/os-release
 		mkdir -p run/systemd/system; printf '#!/bin/sh\n[ "$1" = --version ] && echo "systemd 257 (257.3-1)"\n' >usr/local/bin/systemctl

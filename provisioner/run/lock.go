@@ -76,7 +76,7 @@ type Lock struct {
 // owner no longer renews is waited for, or given back where the owner is known
 // to be gone; any other is a *LockedError.
 func Acquire(ctx context.Context, env Env) (*Lock, error) {
-	l := &Lock{env: env, clock: awake, cleared: map[string]bool{}}
+	l := &Lock{env: env, generation: env.Generation, clock: awake, cleared: map[string]bool{}}
 	if err := l.outlive(ctx, l.take(ctx)); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), l.Release())
 	}

@@ -112,6 +112,21 @@ func TestAnOldGenerationIsNoForeignLease(t *testing.T) {
 	}
 }
 
+// A worker that was off while down cleaned the masters remembers what they forgot.
+func TestTheLockIsNewerThanWhatAnyMachineHasSeen(t *testing.T) {
+	m1, w1 := newBox("m1"), newBox("w1")
+	env := site(m1, w1)
+	env.Generation = 7
+	lock, err := Acquire(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	if lock.generation != 8 {
+		t.Errorf("generation %d", lock.generation)
+	}
+}
+
 // A computer that slept wakes up with its lease run out and no renewal due yet.
 func TestALeaseThatRanOutWhileTheComputerSlept(t *testing.T) {
 	m1, w1 := newBox("m1"), newBox("w1")

@@ -26,6 +26,9 @@ type Env struct {
 	Agent   string // path of the agent's binary on every machine
 	Owner   string // who runs this, for whoever finds the lock taken
 	Reason  string // what for: "up"
+	// Generation is the highest that any machine is known to have seen: a master that
+	// was cleaned knows none, and the lock's must be higher wherever the run comes.
+	Generation uint64
 	// Alive says whether the process of an owner, as a lease names it, still
 	// runs, where that can be known for certain. nil: it never can.
 	Alive func(owner string) (alive, known bool)

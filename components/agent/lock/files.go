@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ const (
 	leaseFile      = "lease.json"
 	generationFile = "generation" // decimal text; provisioner/facts and run read it
 	lockFile       = "lock"
+	reserveFile    = "reserve" // room on the disk for the two others
 	maxFile        = 64 << 10
 )
 
@@ -83,9 +85,41 @@ func (f folder) load() (state, error) {
 	return s, nil
 }
 
-// save writes the generation first: a kill in between leaves a generation that
-// nobody holds, never a lease with one that could be given twice.
+// save writes what changed. On a full disk it uses the reserve: a cluster must be
+// taken away from there, which needs the lock and makes room.
 func (f folder) save(before, after state) error {
+	if after == before {
+		return nil
+	}
+	err := f.write(before, after)
+	if (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) && os.Remove(f.reserve()) == nil {
+		err = f.write(before, after)
+	}
+	f.keepReserve()
+	return err
+}
+
+func (f folder) reserve() string { return filepath.Join(string(f), reserveFile) }
+
+// keepReserve makes the reserve where there is none, and a smaller one where there
+// is not room enough. That a machine has none is not worth failing for. What is
+// in it is noise, which no file system can store in less room.
+func (f folder) keepReserve() {
+	if _, err := os.Lstat(f.reserve()); err == nil {
+		return
+	}
+	for size := 64 << 10; size > 0; size -= 4 << 10 {
+		noise := make([]byte, size)
+		rand.Read(noise)
+		if durable.Replace(f.reserve(), 0o600, noise) == nil {
+			return
+		}
+	}
+}
+
+// write writes the generation first: a kill in between leaves a generation that
+// nobody holds, never a lease with one that could be given twice.
+func (f folder) write(before, after state) error {
 	if after.generation != before.generation {
 		text := strconv.FormatUint(after.generation, 10) + "\n"
 		if err := durable.Replace(filepath.Join(string(f), generationFile), 0o644, []byte(text)); err != nil {

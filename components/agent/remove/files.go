@@ -185,6 +185,34 @@ func (r *remover) removeFiles(files []removal.File, entries []journal.Entry) {
 // results is where libcni keeps what its plugins answered.
 const results = "/var/lib/cni/results"
 
+// containers returns the ids of those that CNI remembers on networks of ours.
+func (r *remover) containers() []string {
+	entries, err := os.ReadDir(r.at(results))
+	if err != nil {
+		return nil // CNI never was here
+	}
+	var ids []string
+	for _, entry := range entries {
+		for _, network := range slices.Concat(r.list.Own.Networks, r.list.Shared.Networks) {
+			if id := containerOf(entry.Name(), network); id != "" {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// containerOf reads the id in a result's name, "<network>-<container>-<link>"; "" where it is of
+// another network.
+func containerOf(name, network string) string {
+	rest, ours := strings.CutPrefix(name, network+"-")
+	end := strings.LastIndex(rest, "-")
+	if !ours || end < 0 {
+		return ""
+	}
+	return rest[:end]
+}
+
 // removeResults deletes what CNI remembers of containers on networks of ours:
 // a file for each, and one that containerd makes for the container's loopback,
 // which only the container's id shows to be ours and so goes first.
@@ -195,12 +223,11 @@ func (r *remover) removeResults(networks []string) {
 	}
 	for _, entry := range entries {
 		for _, network := range networks {
-			container, ours := strings.CutPrefix(entry.Name(), network+"-")
-			end := strings.LastIndex(container, "-")
-			if !ours || end < 0 || !entry.Type().IsRegular() {
+			container := containerOf(entry.Name(), network)
+			if container == "" || !entry.Type().IsRegular() {
 				continue
 			}
-			for _, name := range []string{"cni-loopback-" + container[:end] + "-lo", entry.Name()} {
+			for _, name := range []string{"cni-loopback-" + container + "-lo", entry.Name()} {
 				path := filepath.Join(results, name)
 				if err := os.Remove(r.at(path)); gone(err) {
 					continue

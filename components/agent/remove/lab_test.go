@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -129,19 +131,29 @@ func TestInsideMounts(t *testing.T) {
 	disk := t.TempDir()
 	f.bind(disk, "var/lib/provision/containerd")
 	f.file("var/lib/provision/containerd/blob")
-	f.bind(precious, "var/lib/provision/backup")
-	for _, path := range []string{"etcd", "containerd", "backup"} {
-		defer unix.Unmount(filepath.Join(f.root, "var/lib/provision", path), unix.MNT_DETACH)
+	f.bind(precious, "var/lib/provision/backup/of mine")
+	f.tmpfs("var/lib/provision/empty")
+	f.tmpfs("opt/provision/mine")
+	f.file("opt/provision/mine/only/here")
+	for _, path := range []string{"var/lib/provision/etcd", "var/lib/provision/containerd"} {
+		defer unix.Unmount(filepath.Join(f.root, path), unix.MNT_DETACH)
 	}
 
 	report, err := f.agent()
-	if err == nil || !slices.ContainsFunc(report.Residue, func(k removal.Kept) bool { return strings.Contains(k.Why, "backup: "+errMount.Error()) }) {
+	if err == nil || !slices.ContainsFunc(report.Residue, func(k removal.Kept) bool { return strings.Contains(k.Why, "mine: "+errMount.Error()) }) {
 		t.Errorf("error %v, residue %+v", err, report.Residue)
+	}
+	if !f.there("opt/provision/mine/only/here") {
+		t.Error("what lay in memory is lost")
+	}
+	f.must(unix.Unmount(filepath.Join(f.root, "opt/provision/mine"), 0))
+	if report, err = f.agent(); err != nil || len(report.Kept) != 2 {
+		t.Errorf("error %v, report %+v", err, report)
 	}
 	if _, err := os.Stat(filepath.Join(precious, "data")); err != nil {
 		t.Fatalf("what was only mounted was deleted: %v", err)
 	}
-	for _, path := range []string{"var/lib/kubelet", "run/provision", "var/lib/provision/etcd/member", "var/lib/provision/containerd/blob"} {
+	for _, path := range []string{"var/lib/kubelet", "run/provision", "var/lib/provision/etcd/member", "var/lib/provision/containerd/blob", "var/lib/provision/backup", "opt/provision"} {
 		if f.there(path) {
 			t.Errorf("%s is left", path)
 		}
@@ -181,7 +193,18 @@ func TestInsideNetwork(t *testing.T) {
 	} {
 		conn.AddTable(table)
 	}
+	shared := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "cni_hostport"})
+	chain := conn.AddChain(&nftables.Chain{Table: shared, Name: "hostports"})
+	for _, container := range []string{"1a", "1b", ""} {
+		rule := &nftables.Rule{Table: shared, Chain: chain, Exprs: []expr.Any{&expr.Counter{}}}
+		if container != "" {
+			rule.UserData = userdata.AppendString(nil, userdata.TypeComment, container)
+		}
+		conn.AddRule(rule)
+	}
 	f.must(conn.Flush())
+	f.file("var/lib/cni/results/provision-1a-eth0")
+	f.file("etc/cni/net.d/theirs.conf")
 
 	for round := range 2 {
 		report, err := f.agent()
@@ -205,8 +228,11 @@ func TestInsideNetwork(t *testing.T) {
 	}
 	tables, err := conn.ListTables()
 	f.must(err)
-	if len(tables) != 2 {
+	if len(tables) != 3 {
 		t.Errorf("%d tables are left", len(tables))
+	}
+	if rules, err := conn.GetRules(shared, chain); err != nil || len(rules) != 2 {
+		t.Errorf("%d rules are left for others' containers and for nobody's, %v", len(rules), err)
 	}
 	addresses, err := netlink.AddrList(lo, netlink.FAMILY_V4)
 	f.must(err)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/userdata"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -89,21 +91,72 @@ var families = map[string]nftables.TableFamily{
 }
 
 func (kernel) deleteTable(table removal.Table) (bool, error) {
+	conn, present, err := find(table)
+	if err != nil || present == nil {
+		return false, err
+	}
+	conn.DelTable(present)
+	return true, conn.Flush()
+}
+
+// deleteRules knows whose a rule is by its comment, in which CNI's plugin portmap
+// writes the container's id. Rules without one only lead to those.
+func (kernel) deleteRules(table removal.Table, containers []string) (deleted []string, others int, err error) {
+	conn, present, err := find(table)
+	if err != nil || present == nil {
+		return nil, 0, err
+	}
+	chains, err := conn.ListChainsOfTableFamily(present.Family)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, chain := range chains {
+		if chain.Table.Name != present.Name {
+			continue
+		}
+		rules, err := conn.GetRules(present, chain)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, rule := range rules {
+			container, ok := userdata.GetString(rule.UserData, userdata.TypeComment)
+			switch {
+			case !ok:
+			case slices.Contains(containers, container):
+				if err := conn.DelRule(rule); err != nil {
+					return nil, 0, err
+				}
+				deleted = append(deleted, container)
+			default:
+				others++
+			}
+		}
+	}
+	if len(deleted) == 0 {
+		return nil, others, nil
+	}
+	if err := conn.Flush(); err != nil {
+		return nil, others, err
+	}
+	return deleted, others, nil
+}
+
+// find looks for a table; it is nil where there is none.
+func find(table removal.Table) (*nftables.Conn, *nftables.Table, error) {
 	conn, err := nftables.New()
 	if err != nil {
-		return false, err
+		return nil, nil, err
 	}
 	tables, err := conn.ListTablesOfFamily(families[table.Family])
 	if err != nil {
-		return false, err
+		return nil, nil, err
 	}
 	for _, present := range tables {
 		if present.Name == table.Name {
-			conn.DelTable(present)
-			return true, conn.Flush()
+			return conn, present, nil
 		}
 	}
-	return false, nil
+	return conn, nil, nil
 }
 
 func (kernel) deleteAddress(address removal.Address) (bool, error) {

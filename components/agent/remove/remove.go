@@ -27,7 +27,7 @@ type effects struct {
 	root    string // prefix of every path: "/"
 	run     func(ctx context.Context, argv ...string) ([]byte, error)
 	kill    func(pid int) error
-	mounts  func() ([]string, error) // mount points, in the order they were made
+	mounts  func() ([]mount, error) // in the order they were made
 	unmount func(path string, flags int) error
 	network network
 }
@@ -37,6 +37,9 @@ type network interface {
 	deletePorts() ([]string, error)   // links on our bridge
 	deleteOverlay() ([]string, error) // our links and routes
 	deleteTable(removal.Table) (bool, error)
+	// deleteRules deletes a table's rules that name one of these containers, and
+	// returns whose they were and how many name others.
+	deleteRules(table removal.Table, containers []string) (deleted []string, others int, err error)
 	deleteAddress(removal.Address) (bool, error)
 }
 
@@ -45,6 +48,7 @@ type remover struct {
 	effects
 	list   removal.List
 	report removal.Report
+	disks  []string // folders of ours that are mount points, and stay
 }
 
 // at returns where a path of the list is.
@@ -93,9 +97,23 @@ func (r *remover) remove(ctx context.Context) {
 	for _, t := range things {
 		r.unmountBelow(ctx, t.Mounts)
 	}
+	r.unmountStrangers(ctx, things)
 	r.removeNetwork(things)
 	for _, t := range things {
 		r.removeCgroups(t.Cgroups)
+	}
+	// Before anything is put back: what had a value before us may need room for it,
+	// and the disk may be full.
+	proof := slices.Concat(r.list.Evidence, []string{r.list.Journal, r.self})
+	var last []string
+	for _, t := range things {
+		for _, dir := range t.Dirs {
+			if holdsAny(dir, proof) {
+				last = append(last, dir)
+				continue
+			}
+			r.removeTree(ctx, dir)
+		}
 	}
 	r.undo(entries)
 	r.removeUnfinished(things, entries)
@@ -110,17 +128,6 @@ func (r *remover) remove(ctx context.Context) {
 	}
 	if lost {
 		r.removeManagerFolder()
-	}
-	proof := slices.Concat(r.list.Evidence, []string{r.list.Journal, r.self})
-	var last []string
-	for _, t := range things {
-		for _, dir := range t.Dirs {
-			if holdsAny(dir, proof) {
-				last = append(last, dir)
-				continue
-			}
-			r.removeTree(ctx, dir)
-		}
 	}
 	if len(r.report.Residue) > 0 {
 		r.residue("unit files, "+strings.Join(last, ", "), errors.New("kept for the next attempt, because of the rest"))
@@ -161,16 +168,7 @@ func (r *remover) removeNetwork(things []removal.Things) {
 	r.report.Removed = append(r.report.Removed, append(ports, taken...)...)
 	for _, t := range things {
 		for _, table := range t.Tables {
-			what := "table " + table.Family + " " + table.Name
-			if entries, err := os.ReadDir(r.at(table.Unless)); table.Unless != "" && err == nil && len(entries) > 0 {
-				r.kept(what, "it may be another's: there are files in "+table.Unless)
-				continue
-			}
-			was, err := r.network.deleteTable(table)
-			r.residue(what, err)
-			if was {
-				r.removed("%s", what)
-			}
+			r.removeTable(table)
 		}
 		for _, address := range t.Addresses {
 			what := "address " + address.Prefix + " on " + address.Link
@@ -180,6 +178,30 @@ func (r *remover) removeNetwork(things []removal.Things) {
 				r.removed("%s", what)
 			}
 		}
+	}
+}
+
+// removeTable deletes a table. One that others may use as well loses the rules of
+// our containers, and goes where it has none of anybody else's.
+func (r *remover) removeTable(table removal.Table) {
+	what := "table " + table.Family + " " + table.Name
+	if entries, err := os.ReadDir(r.at(table.Unless)); table.Unless != "" && err == nil && len(entries) > 0 {
+		deleted, others, err := r.network.deleteRules(table, r.containers())
+		for _, container := range deleted {
+			r.removed("firewall rule in %s for container %s", what, container)
+		}
+		r.residue(what, err)
+		if others > 0 {
+			r.kept(what, fmt.Sprintf("it has %d rules for containers that are not ours", others))
+		}
+		if err != nil || others > 0 {
+			return
+		}
+	}
+	was, err := r.network.deleteTable(table)
+	r.residue(what, err)
+	if was {
+		r.removed("%s", what)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -216,6 +215,30 @@ func TestSettingsGoBackWhereTheyAreStillOurs(t *testing.T) {
 	}
 }
 
+// Another runtime's containers have rules in the same table, by the same plugin.
+func TestPortsOfOthersContainersStayOpen(t *testing.T) {
+	for name, test := range map[string]struct {
+		rules  []string
+		tables int
+	}{
+		"ours alone":   {[]string{"1a"}, 1},
+		"others' too":  {[]string{"1a", "1b"}, 2},
+		"others' only": {[]string{"1b"}, 2},
+		"nobody's":     {nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.node()
+			w.write("/etc/cni/net.d/theirs.conf", "")
+			w.rules["cni_hostport"] = test.rules
+			report := w.remove()
+			if len(w.tables) != test.tables || len(report.Kept) != test.tables-1 || len(report.Residue) > 0 || slices.Contains(w.rules["cni_hostport"], "1a") {
+				t.Errorf("tables %v, rules %v\nkept %v\nresidue %v", w.tables, w.rules, report.Kept, report.Residue)
+			}
+		})
+	}
+}
+
 func TestWithoutAJournalTheInventoryDecides(t *testing.T) {
 	w := newWorld(t)
 	w.write(settings, "ours")
@@ -339,11 +362,5 @@ func TestTheExitStatusSaysWhatIsLeft(t *testing.T) {
 	err := answer(&out, removal.Report{Residue: []removal.Kept{{What: "mount /x", Why: "busy"}}})
 	if err == nil || err.Error() != "remove: 1 things are left: mount /x: busy" {
 		t.Error(err)
-	}
-}
-
-func TestPathsOfMountsAreUnescaped(t *testing.T) {
-	if got := unescape(`/a\040b\134c`); got != `/a b\c` {
-		t.Error(strconv.Quote(got))
 	}
 }

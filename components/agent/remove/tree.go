@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,14 +24,16 @@ var errMount = errors.New("something is mounted on it: its content was not touch
 // or through a symbolic link, so that nobody who races it can lead it out.
 type tree struct {
 	ctx      context.Context
-	top      int    // the folder itself
-	path     string // and its name, for messages
+	top      int      // the folder itself
+	path     string   // and its name, for messages
+	keep     []string // mount points further down that stay, by their names
+	kept     int      // how many were met
 	moved    int
 	problems []error
 }
 
 // removeTree deletes a folder of the list. One that is a mount point is emptied
-// and stays, with a word about it.
+// and stays, with a word about it, and so does what holds it.
 func (r *remover) removeTree(ctx context.Context, path string) {
 	parent, err := unix.Open(filepath.Dir(r.at(path)), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if gone(err) {
@@ -53,13 +56,13 @@ func (r *remover) removeTree(ctx context.Context, path string) {
 		r.residue("folder "+path, err)
 		return
 	}
-	t := &tree{ctx: ctx, top: fd, path: path}
+	t := &tree{ctx: ctx, top: fd, path: path, keep: r.disks}
 	t.clear()
 	unix.Close(fd)
 	for _, problem := range t.problems {
 		r.residue("folder "+path, problem)
 	}
-	if len(t.problems) > 0 {
+	if len(t.problems)+t.kept > 0 {
 		return
 	}
 	switch err := unix.Unlinkat(parent, name, unix.AT_REMOVEDIR); {
@@ -67,6 +70,7 @@ func (r *remover) removeTree(ctx context.Context, path string) {
 		r.removed("folder %s", path)
 	case errors.Is(err, unix.EBUSY):
 		r.kept("folder "+path, "it is a mount point; it was emptied")
+		r.disks = append(r.disks, path)
 	default:
 		r.residue("folder "+path, err)
 	}
@@ -139,16 +143,20 @@ func (t *tree) remove(parent int, name, path string, depth int) {
 	}
 	fd, err := openFolder(parent, name, unix.RESOLVE_NO_XDEV)
 	if errors.Is(err, unix.EXDEV) {
+		if slices.Contains(t.keep, path) {
+			t.kept++
+			return
+		}
 		err = errMount
 	}
 	if err != nil {
 		t.problem(path, err)
 		return
 	}
-	before := len(t.problems)
+	before := len(t.problems) + t.kept
 	t.empty(fd, path, depth+1)
 	unix.Close(fd)
-	if len(t.problems) > before {
+	if len(t.problems)+t.kept > before {
 		return
 	}
 	if err := unix.Unlinkat(parent, name, unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {

@@ -32,6 +32,8 @@ type world struct {
 	ports   []string
 	overlay []string
 	tables  []removal.Table
+	rules   map[string][]string // of a table by its name: the containers that they name
+	memory  map[string]bool     // mount points with a file system in memory
 	address bool
 	sticky  bool // units stay enabled, whatever systemd is told
 	called  []string
@@ -39,7 +41,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	return &world{t: t, root: t.TempDir(), active: map[string]bool{}, procs: map[int]string{}, stuck: map[int]bool{},
-		busy: map[string]bool{}, failing: map[string]bool{}}
+		busy: map[string]bool{}, failing: map[string]bool{}, rules: map[string][]string{}, memory: map[string]bool{}}
 }
 
 func (w *world) write(path, text string) {
@@ -154,7 +156,17 @@ func (w *world) enable(unit string) {
 	}
 }
 
-func (w *world) mounts() ([]string, error) { return slices.Clone(w.points), nil }
+func (w *world) mounts() ([]mount, error) {
+	var all []mount
+	for i, point := range w.points {
+		m := mount{point: point, device: fmt.Sprintf("0:%d", i), kind: "ext4"}
+		if w.memory[point] {
+			m.kind = "tmpfs"
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
 
 func (w *world) unmount(path string, flags int) error {
 	i := slices.Index(w.points, path)
@@ -187,6 +199,19 @@ func (w *world) deleteTable(table removal.Table) (bool, error) {
 	}
 	w.tables = slices.Delete(w.tables, i, i+1)
 	return true, nil
+}
+
+func (w *world) deleteRules(table removal.Table, containers []string) (deleted []string, others int, err error) {
+	if !slices.ContainsFunc(w.tables, func(t removal.Table) bool { return t.Family == table.Family && t.Name == table.Name }) {
+		return nil, 0, nil
+	}
+	for _, container := range w.rules[table.Name] {
+		if slices.Contains(containers, container) {
+			deleted = append(deleted, container)
+		}
+	}
+	w.rules[table.Name] = slices.DeleteFunc(w.rules[table.Name], func(c string) bool { return slices.Contains(containers, c) })
+	return deleted, len(w.rules[table.Name]), nil
 }
 
 func (w *world) deleteAddress(removal.Address) (bool, error) {
