@@ -91,9 +91,16 @@ func pathOf(object map[string]any) (string, error) {
 		root = "/api/"
 	}
 	if namespace, ok := metadata["namespace"].(string); ok {
-		return root + version + "/namespaces/" + namespace + "/" + strings.ToLower(kind) + "s/" + name, nil
+		return root + version + "/namespaces/" + namespace + "/" + plural(kind) + "/" + name, nil
 	}
-	return root + version + "/" + strings.ToLower(kind) + "s/" + name, nil
+	return root + version + "/" + plural(kind) + "/" + name, nil
+}
+
+func plural(kind string) string {
+	if stem, is := strings.CutSuffix(strings.ToLower(kind), "y"); is {
+		return stem + "ies"
+	}
+	return strings.ToLower(kind) + "s"
 }
 
 // Do serves objects by their paths.

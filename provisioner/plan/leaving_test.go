@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/actions"
 	"provision/components/addons"
 	"provision/components/componentstest"
 	"provision/components/etcd"
@@ -70,6 +71,7 @@ func TestADeadMasterIsReplacedByAnother(t *testing.T) {
 	s := site(all)
 	must(t, without(all, "m4"), s)
 	s.Machines["m1"].Stop(etcd.Unit)
+	s.Machines["m1"].Stop(actions.Service("kubelet"))
 	found := look(s)
 	delete(found.Machines, "m1")
 	now := without(all, "m1")

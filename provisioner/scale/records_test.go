@@ -2,6 +2,7 @@ package scale
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -70,7 +71,7 @@ func records(f components.Facts, generation uint64) []byte {
 		if unit.Stale {
 			runs = "another"
 		}
-		say("unit %s %s %s %s sum", name, unit.Active, enabled, runs)
+		say("unit %s %s %s %s sum %s", name, unit.Active, enabled, runs, cmp.Or(unit.Bundle, "-"))
 	}
 	say("certificates %s", line(f.Certificates))
 	if f.Etcd.Data {
@@ -80,7 +81,7 @@ func records(f components.Facts, generation uint64) []byte {
 		}
 	}
 	if f.Cluster != "" {
-		say("cluster %s", f.Cluster)
+		say("node %s", line(map[string]any{"cluster": f.Cluster, "address": f.Address, "network": f.Network}))
 	}
 	if generation > 0 {
 		say("generation %d", generation)
