@@ -97,6 +97,9 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 // prepare looks and plans. Where that fails the session is closed.
 func (s *session) prepare(ctx context.Context) (plan.Facts, plan.Plan, error) {
 	found, err := s.look(ctx)
+	if err == nil && !found.Cluster.Reachable && plan.Starting(s.cluster, found) {
+		found, err = s.startedAPI(ctx, found)
+	}
 	if err == nil {
 		err = s.meet(ctx, found)
 	}
@@ -110,6 +113,26 @@ func (s *session) prepare(ctx context.Context) (plan.Facts, plan.Plan, error) {
 	}
 	s.answered = found.Cluster.Reachable
 	return found, plan.Make(s.cluster, found, time.Now()), nil
+}
+
+// apiStarts is how long a look waits for API servers that run and do not answer yet, as
+// after a run that was killed: what is planned without them is only half of it.
+const apiStarts = 15 * time.Second
+
+// startedAPI looks again until the API answers, or has had its time.
+func (s *session) startedAPI(ctx context.Context, found plan.Facts) (plan.Facts, error) {
+	for end := time.Now().Add(apiStarts); !found.Cluster.Reachable && time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return found, context.Cause(ctx)
+		case <-time.After(apiPause):
+		}
+		var err error
+		if found, err = s.look(ctx); err != nil {
+			return found, err
+		}
+	}
+	return found, nil
 }
 
 // refuse says what stands in the way before anything is changed: a master that

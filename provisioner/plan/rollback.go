@@ -17,6 +17,14 @@ func Begun(c components.Cluster, found Facts) bool {
 	return slices.ContainsFunc(c.Masters(), func(m components.MachineSpec) bool { return planeBundle(found.Machines[m.Name]) != "" })
 }
 
+// Starting says that a master's API server runs, or is about to.
+func Starting(c components.Cluster, found Facts) bool {
+	return slices.ContainsFunc(c.Masters(), func(m components.MachineSpec) bool {
+		state := found.Machines[m.Name].Units[master.APIServer].Active
+		return state == "active" || state == "activating"
+	})
+}
+
 // UntilFinal is the part of a plan after which every master has changed its version,
 // and all can still be taken back.
 func UntilFinal(p Plan) Plan {

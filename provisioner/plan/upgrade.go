@@ -215,7 +215,9 @@ func (w world) empties(m components.MachineSpec, f components.Facts) bool {
 		return false
 	}
 	return slices.ContainsFunc(w.Machines, func(other components.MachineSpec) bool {
-		return other.Name != m.Name && w.facts.Cluster.Nodes[other.Name].Ready && !slices.ContainsFunc(other.NodeTaints(), keepsAway)
+		// Without the API it is not known which Nodes are Ready: it is once this has its turn.
+		ready := w.facts.Cluster.Nodes[other.Name].Ready || !w.facts.Cluster.Reachable
+		return other.Name != m.Name && ready && !slices.ContainsFunc(other.NodeTaints(), keepsAway)
 	})
 }
 
