@@ -25,6 +25,7 @@ type Cluster struct {
 	Bundle  Bundle
 	Network Network
 	Overlay Overlay
+	Addons  Addons
 	Detect  time.Duration // a dead machine is noticed after this; whole seconds
 	Evict   time.Duration // and its pods are replaced this much later; whole seconds
 	// Endpoint is "host:port", a name or an address at which people outside reach
@@ -72,6 +73,13 @@ type Overlay struct {
 	Keepalive time.Duration // between packets that keep NATs open; whole seconds; 0: none
 	Offloads  *bool         // of the userspace device; nil: except on kernels that get them wrong
 	PSK       bool          // a secret of the whole cluster goes into every handshake
+}
+
+// Addons says which of our own the cluster has.
+type Addons struct {
+	DNS     bool // CoreDNS
+	Metrics bool // metrics-server
+	Storage bool // local-path-provisioner
 }
 
 // MachineSpec is one machine as wanted.

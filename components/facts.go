@@ -111,8 +111,9 @@ type ClusterFacts struct {
 	Reachable bool
 	Problem   string // why not
 	Nodes     map[string]NodeFact
-	Applied   map[string]string // name of an addon -> SHA-256 of the manifests last applied
-	Inventory []Member          // every machine that was set up and not taken out again
+	Applied   map[string]string   // name of an addon -> SHA-256 of the manifests last applied
+	Objects   map[string][]Object // name of an addon -> what it brought, of those that can be taken away
+	Inventory []Member            // every machine that was set up and not taken out again
 }
 
 // NodeFact is one Node.

@@ -68,6 +68,10 @@ type API interface {
 	// "provision", and forces conflicts.
 	Apply(ctx context.Context, manifests []byte) error
 
+	// Path returns an object's path. A type that the server does not know
+	// satisfies fs.ErrNotExist.
+	Path(ctx context.Context, object Object) (string, error)
+
 	// Do sends one request: path begins with a slash, body may be nil. A
 	// status outside 200-299 is an error; 404 satisfies fs.ErrNotExist.
 	Do(ctx context.Context, method, path, contentType string, body []byte) ([]byte, error)

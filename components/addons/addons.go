@@ -1,6 +1,7 @@
 // Package addons is what provision keeps in the cluster's API: the rights of
 // its identities, the policy that guards pod subnets, the API's endpoint, DNS,
-// the inventory, and the Nodes' labels and taints.
+// metrics and storage where they are wanted, the inventory, and the Nodes' labels
+// and taints.
 //
 // What was applied is remembered in the cluster, by its sum: what somebody else
 // changed since is not looked for.
@@ -23,7 +24,7 @@ func Access(c components.Cluster, on components.MachineSpec, facts components.Cl
 	if len(identities) > 0 {
 		identities = slices.Insert(identities, 0, components.Action(newGrant(c, on)))
 	}
-	return append(identities, missing(facts,
+	needed := []Apply{
 		newApply("pod-subnets", "the policy that guards pod subnets", templates.PodSubnetsYAML()),
 		newApply("node-names", "the policy that keeps machines away which left", templates.NodeNamesYAML()),
 		newApply("api-endpoint", "the API's endpoint for pods", templates.APIEndpointYAML(templates.APIEndpoint{
@@ -34,14 +35,11 @@ func Access(c components.Cluster, on components.MachineSpec, facts components.Cl
 			Lists: masterAddresses(c),
 			Port:  components.PortAPI,
 		})),
-		newApply("coredns", "CoreDNS", templates.CoreDNSYAML(templates.CoreDNS{
-			Image:    c.Image("coredns"),
-			Address:  c.Network.ServiceAddress(10),
-			Address6: c.Network.ServiceAddress6(10),
-			Domain:   c.Network.Domain,
-			Replicas: replicas(c),
-		})),
-	)...)
+	}
+	if c.Addons.DNS {
+		needed = append(needed, dns(c, facts))
+	}
+	return append(identities, missing(facts, needed...)...)
 }
 
 // replicas of CoreDNS: two on two machines that it may run on, never two on one.
@@ -76,18 +74,23 @@ func masterAddresses(c components.Cluster) []templates.APIServerList {
 	return slices.DeleteFunc([]templates.APIServerList{v4, v6}, func(list templates.APIServerList) bool { return len(list.Addresses) == 0 })
 }
 
-// Actions note what can wait until the machines are settled: which there are.
+// Actions are what can wait until the machines are settled: metrics and storage, and
+// noting which machines there are.
 func Actions(c components.Cluster, facts components.ClusterFacts) []components.Action {
-	enrol := Enrol{Cluster: c.Name}
+	return append(optional(c, facts), enrol(c, facts)...)
+}
+
+func enrol(c components.Cluster, facts components.ClusterFacts) []components.Action {
+	all := Enrol{Cluster: c.Name}
 	known := true
 	for _, m := range c.Machines {
-		enrol.Machines = append(enrol.Machines, m.Member())
+		all.Machines = append(all.Machines, m.Member())
 		known = known && slices.Contains(facts.Inventory, m.Member())
 	}
 	if known {
 		return nil
 	}
-	return []components.Action{enrol}
+	return []components.Action{all}
 }
 
 // missing are those that were not applied as they are now.

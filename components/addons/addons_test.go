@@ -14,7 +14,7 @@ import (
 )
 
 func cluster() components.Cluster {
-	return components.Cluster{Name: "site", Machines: []components.MachineSpec{
+	return components.Cluster{Name: "site", Addons: components.Addons{DNS: true, Metrics: true, Storage: true}, Machines: []components.MachineSpec{
 		{Name: "m1", Role: components.Master}, {Name: "w1", Role: components.Worker, Labels: map[string]string{"disk": "ssd"}},
 	}}
 }
@@ -27,6 +27,8 @@ func names(list []components.Action) []string {
 			names = append(names, action.Name)
 		case Grant:
 			names = append(names, "grant")
+		case Remove:
+			names = append(names, "not "+action.Name)
 		}
 	}
 	return names

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"slices"
 
 	"provision/components"
 )
@@ -15,6 +16,10 @@ type Apply struct {
 	What      string // for a person: "CoreDNS"
 	Manifests []byte `json:"-"`
 	Sum       string // SHA-256 of the manifests, in hex
+	// Objects are what the manifests hold, of an addon that can be taken away, and
+	// Drop what an earlier form of it brought and this one does not.
+	Objects []components.Object `json:",omitempty"`
+	Drop    []components.Object `json:",omitempty"`
 }
 
 func newApply(name, what string, manifests []byte) Apply {
@@ -24,28 +29,50 @@ func newApply(name, what string, manifests []byte) Apply {
 // Component is "addons".
 func (Apply) Component() string { return "addons" }
 
-func (a Apply) String() string { return "apply " + a.What }
+func (a Apply) String() string {
+	text := "apply " + a.What
+	if len(a.Drop) > 0 {
+		text += ", and delete " + list(a.Drop)
+	}
+	return text
+}
 
 // Touches is empty: nothing of it is on the machine.
 func (Apply) Touches() []components.Touch { return nil }
 
-// Apply applies the manifests server-side, then notes their sum.
+// Apply applies the manifests server-side, deletes what is not among them any more,
+// then notes their sum. What it brings is noted first: a run that is killed leaves
+// nothing that nobody knows of.
 func (a Apply) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
 	api, err := site.API(ctx)
 	if err != nil {
 		return err
 	}
+	if len(a.Objects) > 0 {
+		if err := note(ctx, api, map[string]any{objectsPrefix + a.Name: listed(slices.Concat(a.Objects, a.Drop))}); err != nil {
+			return err
+		}
+	}
 	if err := api.Apply(ctx, a.Manifests); err != nil {
 		return err
 	}
-	return remember(ctx, api, a.Name, a.Sum)
+	keys := map[string]any{appliedPrefix + a.Name: a.Sum}
+	if len(a.Drop) > 0 {
+		if err := deleteAll(ctx, api, a.Drop); err != nil {
+			return err
+		}
+		keys[objectsPrefix+a.Name] = listed(a.Objects)
+	}
+	return note(ctx, api, keys)
 }
 
-// The ConfigMap that remembers. Its keys "applied.<name>" are read by provisioner/kube.
+// The ConfigMap that remembers. Its keys "applied.<name>" and "objects.<name>" are read
+// by provisioner/kube.
 const (
 	inventoryPath = "/api/v1/namespaces/kube-system/configmaps"
 	inventoryName = "provision-inventory"
 	appliedPrefix = "applied."
+	objectsPrefix = "objects."
 )
 
 // remember notes the sum of what was applied. It is a patch of one key, so that

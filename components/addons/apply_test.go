@@ -34,7 +34,7 @@ func TestApplyRemembers(t *testing.T) {
 		}
 	}
 	facts := site.Cluster.Facts()
-	if len(facts.Applied) != 1 || len(addons.Actions(c, facts)) > 0 || len(addons.Nodes(c, c.Machines[1], facts)) > 0 {
+	if len(facts.Applied) != 3 || len(addons.Actions(c, facts)) > 0 || len(addons.Nodes(c, c.Machines[1], facts)) > 0 {
 		t.Errorf("remembered: %v", facts.Applied)
 	}
 	// The machines are noted again: what was noted beside them stays.
@@ -44,7 +44,7 @@ func TestApplyRemembers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if facts := site.Cluster.Facts(); len(facts.Applied) != 1 || facts.Inventory[0].Login == "" {
+	if facts := site.Cluster.Facts(); len(facts.Applied) != 3 || facts.Inventory[0].Login == "" {
 		t.Errorf("remembered: %v in %v", facts.Applied, site.Cluster.Object(inventory))
 	}
 }

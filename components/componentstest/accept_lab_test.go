@@ -21,13 +21,12 @@ import (
 	"testing"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"provision/components"
 	"provision/components/actions"
 	"provision/components/addons"
 	"provision/components/base"
 	"provision/components/etcd"
+	"provision/components/manifest"
 	"provision/components/master"
 	"provision/components/pki"
 	"provision/components/worker"
@@ -326,32 +325,37 @@ func (h *here) Do(ctx context.Context, method, path, contentType string, body []
 	return out, err
 }
 
-// Apply finds each document's path by the few kinds that there are.
+// Apply applies each document, and takes no field that the server does not know.
 func (h *here) Apply(ctx context.Context, manifests []byte) error {
-	for _, document := range bytes.Split(manifests, []byte("\n---\n")) {
-		var o struct {
-			APIVersion, Kind string
-			Metadata         struct{ Name, Namespace string }
-		}
-		if err := yaml.Unmarshal(document, &o); err != nil {
-			return err
-		}
-		plural := strings.ToLower(o.Kind) + "s"
-		if strings.HasSuffix(o.Kind, "Policy") {
-			plural = strings.TrimSuffix(plural, "ys") + "ies"
-		}
-		root := "/apis/"
-		if o.APIVersion == "v1" {
-			root = "/api/"
-		}
-		path := root + o.APIVersion + "/"
-		if o.Metadata.Namespace != "" {
-			path += "namespaces/" + o.Metadata.Namespace + "/"
-		}
-		path += plural + "/" + o.Metadata.Name + "?fieldManager=provision&force=true&fieldValidation=Strict"
-		if _, err := h.Do(ctx, "PATCH", path, "application/apply-patch+yaml", document); err != nil {
+	documents, err := manifest.Split(manifests)
+	if err != nil {
+		return err
+	}
+	for _, d := range documents {
+		path, _ := h.Path(ctx, d.Object)
+		if _, err := h.Do(ctx, "PATCH", path+"?fieldManager=provision&force=true&fieldValidation=Strict", "application/apply-patch+yaml", d.Body); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Path goes by the few kinds that there are.
+func (h *here) Path(_ context.Context, o components.Object) (string, error) {
+	plural := strings.ToLower(o.Kind) + "s"
+	switch {
+	case strings.HasSuffix(o.Kind, "Policy"):
+		plural = strings.TrimSuffix(plural, "ys") + "ies"
+	case strings.HasSuffix(o.Kind, "Class"):
+		plural = strings.TrimSuffix(plural, "s") + "es"
+	}
+	path := "/apis/"
+	if o.APIVersion == "v1" {
+		path = "/api/"
+	}
+	path += o.APIVersion + "/"
+	if o.Namespace != "" {
+		path += "namespaces/" + o.Namespace + "/"
+	}
+	return path + plural + "/" + o.Name, nil
 }

@@ -57,10 +57,15 @@ func (a *API) Apply(ctx context.Context, manifests []byte) error {
 		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
 			return err
 		}
-		at, err := pathOf(object)
-		if err != nil {
-			return err
+		version, _ := object["apiVersion"].(string)
+		kind, _ := object["kind"].(string)
+		metadata, _ := object["metadata"].(map[string]any)
+		name, _ := metadata["name"].(string)
+		namespace, _ := metadata["namespace"].(string)
+		if version == "" || kind == "" || name == "" {
+			return fmt.Errorf("apply: a document without apiVersion, kind or name")
 		}
+		at := pathOf(components.Object{APIVersion: version, Kind: kind, Namespace: namespace, Name: name})
 		present := a.objects[at]
 		if present == nil {
 			present = map[string]any{}
@@ -72,22 +77,25 @@ func (a *API) Apply(ctx context.Context, manifests []byte) error {
 	return nil
 }
 
-func pathOf(object map[string]any) (string, error) {
-	version, _ := object["apiVersion"].(string)
-	kind, _ := object["kind"].(string)
-	metadata, _ := object["metadata"].(map[string]any)
-	name, _ := metadata["name"].(string)
-	if version == "" || kind == "" || name == "" {
-		return "", fmt.Errorf("apply: a document without apiVersion, kind or name")
+// Path returns where Apply puts an object.
+func (a *API) Path(ctx context.Context, object components.Object) (string, error) {
+	return pathOf(object), a.Ready(ctx)
+}
+
+func pathOf(o components.Object) string {
+	path := "/apis/"
+	if o.APIVersion == "v1" {
+		path = "/api/"
 	}
-	root := "/apis/"
-	if version == "v1" {
-		root = "/api/"
+	path += o.APIVersion
+	if o.Namespace != "" {
+		path += "/namespaces/" + o.Namespace
 	}
-	if namespace, ok := metadata["namespace"].(string); ok {
-		return root + version + "/namespaces/" + namespace + "/" + strings.ToLower(kind) + "s/" + name, nil
+	plural := strings.ToLower(o.Kind) + "s"
+	if strings.HasSuffix(plural, "ss") { // StorageClass
+		plural = plural[:len(plural)-1] + "es"
 	}
-	return root + version + "/" + strings.ToLower(kind) + "s/" + name, nil
+	return path + "/" + plural + "/" + o.Name
 }
 
 // Do serves objects by their paths.
@@ -189,7 +197,7 @@ func (a *API) Facts() components.ClusterFacts {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	facts := components.ClusterFacts{Reachable: true, Nodes: map[string]components.NodeFact{}, Applied: map[string]string{}}
+	facts := components.ClusterFacts{Reachable: true, Nodes: map[string]components.NodeFact{}, Applied: map[string]string{}, Objects: map[string][]components.Object{}}
 	for path, object := range a.objects {
 		if name, ok := strings.CutPrefix(path, "/api/v1/nodes/"); ok {
 			facts.Nodes[name] = nodeFact(object)
@@ -202,6 +210,9 @@ func (a *API) Facts() components.ClusterFacts {
 	for key, value := range data {
 		if name, ok := strings.CutPrefix(key, "applied."); ok {
 			facts.Applied[name] = fmt.Sprint(value)
+		}
+		if name, ok := strings.CutPrefix(key, "objects."); ok {
+			facts.Objects[name] = components.ParseObjects(fmt.Sprint(value))
 		}
 	}
 	return facts

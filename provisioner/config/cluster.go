@@ -25,6 +25,7 @@ func (l *loader) cluster(block *clusterSchema, c *Cluster) {
 	c.Version = l.version(block.Version)
 	l.network(block.Network, &c.Network)
 	l.overlay(block.Overlay, &c.Overlay)
+	l.addons(block.Addons, &c.Addons)
 	l.api(block.API, c)
 	l.failover(block.Failover, &c.Failover)
 	if block.Verify != nil {
@@ -99,6 +100,13 @@ func (l *loader) overlay(block *overlaySchema, o *Overlay) {
 		o.Offloads = new(l.flag(block.Offloads, true))
 	}
 	o.PSK = l.flag(block.PSK, false)
+}
+
+func (l *loader) addons(block *addonsSchema, a *Addons) {
+	if block == nil {
+		block = &addonsSchema{}
+	}
+	a.DNS, a.Metrics, a.Storage = l.flag(block.DNS, true), l.flag(block.Metrics, true), l.flag(block.Storage, true)
 }
 
 // minDetect is the least time in which a living machine can be sure to have

@@ -28,6 +28,7 @@ type Cluster struct {
 	Version  string // of Kubernetes without a leading v; "" means the newest bundle there is
 	Network  Network
 	Overlay  Overlay
+	Addons   Addons
 	API      API
 	Failover Failover
 	Verify   Verify
@@ -55,6 +56,13 @@ type Overlay struct {
 	Keepalive time.Duration // between packets that keep NATs open; whole seconds; 0: none
 	Offloads  *bool         // of the userspace device; nil: except on kernels that get them wrong
 	PSK       bool          // a secret of the whole cluster goes into every handshake
+}
+
+// Addons says which of provision's own the cluster has.
+type Addons struct {
+	DNS     bool // CoreDNS
+	Metrics bool // metrics-server
+	Storage bool // local-path-provisioner
 }
 
 // API is how people and programs outside reach the API servers.

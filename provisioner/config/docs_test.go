@@ -19,6 +19,7 @@ var documented = map[string]any{
 	"## cluster":                  clusterSchema{},
 	"### cluster.network":         networkSchema{},
 	"### cluster.overlay":         overlaySchema{},
+	"### cluster.addons":          addonsSchema{},
 	"### cluster.api":             apiSchema{},
 	"### cluster.failover":        failoverSchema{},
 	"### cluster.verify":          verifySchema{},

@@ -32,6 +32,7 @@ type clusterSchema struct {
 	Version   *hcl.Attribute  `hcl:"version,optional"`
 	Network   *networkSchema  `hcl:"network,block"`
 	Overlay   *overlaySchema  `hcl:"overlay,block"`
+	Addons    *addonsSchema   `hcl:"addons,block"`
 	API       *apiSchema      `hcl:"api,block"`
 	Failover  *failoverSchema `hcl:"failover,block"`
 	SSH       *sshSchema      `hcl:"ssh,block"`
@@ -53,6 +54,12 @@ type overlaySchema struct {
 	Keepalive *hcl.Attribute `hcl:"persistent_keepalive,optional"`
 	Offloads  *hcl.Attribute `hcl:"offloads,optional"`
 	PSK       *hcl.Attribute `hcl:"psk,optional"`
+}
+
+type addonsSchema struct {
+	DNS     *hcl.Attribute `hcl:"dns,optional"`
+	Metrics *hcl.Attribute `hcl:"metrics,optional"`
+	Storage *hcl.Attribute `hcl:"storage,optional"`
 }
 
 type apiSchema struct {

@@ -1,20 +1,19 @@
 package kube
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/yaml"
+
+	"provision/components"
+	"provision/components/manifest"
 )
 
 // FieldManager is the name under which the API server remembers which fields
@@ -25,31 +24,17 @@ const FieldManager = "provision"
 // and a namespace or type that another object of the same call brings.
 const applyPatience = 30 * time.Second
 
-// manifest is one document, with what of it makes its path.
-type manifest struct {
-	groupVersionKind
-	name, namespace string
-	body            []byte
-}
-
-func (m manifest) String() string {
-	if m.namespace != "" {
-		return m.Kind + " " + m.namespace + "/" + m.name
-	}
-	return m.Kind + " " + m.name
-}
-
 // Apply applies YAML documents server-side and forces conflicts. Namespaces and
 // type definitions go first, the rest side by side. Every document is tried;
 // the error names each that failed.
 func (c *Client) Apply(ctx context.Context, manifests []byte) error {
-	documents, err := split(manifests)
+	documents, err := manifest.Split(manifests)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyPatience)
 	defer cancel()
-	var first, rest []manifest
+	var first, rest []manifest.Document
 	for _, m := range documents {
 		switch m.Kind {
 		case "Namespace", "CustomResourceDefinition":
@@ -64,14 +49,14 @@ func (c *Client) Apply(ctx context.Context, manifests []byte) error {
 	return c.applyAll(ctx, rest)
 }
 
-func (c *Client) applyAll(ctx context.Context, documents []manifest) error {
+func (c *Client) applyAll(ctx context.Context, documents []manifest.Document) error {
 	failures := make([]error, len(documents))
 	var group errgroup.Group
 	group.SetLimit(8)
 	for i, m := range documents {
 		group.Go(func() error {
 			if err := c.applyOne(ctx, m); err != nil {
-				failures[i] = fmt.Errorf("apply %s: %w", m, err)
+				failures[i] = fmt.Errorf("apply %s: %w", m.Object, err)
 			}
 			return nil
 		})
@@ -80,7 +65,7 @@ func (c *Client) applyAll(ctx context.Context, documents []manifest) error {
 	return errors.Join(failures...)
 }
 
-func (c *Client) applyOne(ctx context.Context, m manifest) error {
+func (c *Client) applyOne(ctx context.Context, m manifest.Document) error {
 	wait := 50 * time.Millisecond
 	for {
 		err := c.patch(ctx, m)
@@ -101,22 +86,27 @@ func (c *Client) applyOne(ctx context.Context, m manifest) error {
 	}
 }
 
-func (c *Client) patch(ctx context.Context, m manifest) error {
-	found, err := c.resource(ctx, m.groupVersionKind)
+func (c *Client) patch(ctx context.Context, m manifest.Document) error {
+	path, err := c.Path(ctx, m.Object)
 	if err != nil {
 		return err
 	}
-	path := groupPath(m.APIVersion)
-	if found.Namespaced {
-		namespace := m.namespace
-		if namespace == "" {
-			namespace = "default"
-		}
-		path += "/namespaces/" + url.PathEscape(namespace)
-	}
-	path += "/" + found.Plural + "/" + url.PathEscape(m.name) + "?fieldManager=" + FieldManager + "&force=true"
-	_, err = c.Do(ctx, http.MethodPatch, path, "application/apply-patch+yaml", m.body)
+	_, err = c.Do(ctx, http.MethodPatch, path+"?fieldManager="+FieldManager+"&force=true", "application/apply-patch+yaml", m.Body)
 	return err
+}
+
+// Path returns an object's path in the API. A type that the server does not know
+// (yet) satisfies fs.ErrNotExist.
+func (c *Client) Path(ctx context.Context, object components.Object) (string, error) {
+	found, err := c.resource(ctx, groupVersionKind{object.APIVersion, object.Kind})
+	if err != nil {
+		return "", err
+	}
+	path := groupPath(object.APIVersion)
+	if found.Namespaced {
+		path += "/namespaces/" + url.PathEscape(cmp.Or(object.Namespace, "default"))
+	}
+	return path + "/" + found.Plural + "/" + url.PathEscape(object.Name), nil
 }
 
 // transient says whether an error is one that an API server gives while it, its
@@ -137,39 +127,4 @@ func transient(err error) bool {
 	// certificate and a caller who gave up do not pass with time.
 	var certificate *tls.CertificateVerificationError
 	return !errors.As(err, &certificate) && !errors.Is(err, context.Canceled)
-}
-
-// split takes YAML documents apart and reads their names.
-func split(manifests []byte) ([]manifest, error) {
-	var result []manifest
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifests)))
-	for number := 1; ; number++ {
-		document, err := reader.Read()
-		if err == io.EOF {
-			return result, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("manifest %d: %w", number, err)
-		}
-		var head struct {
-			APIVersion string `json:"apiVersion"`
-			Kind       string `json:"kind"`
-			Metadata   struct{ Name, Namespace string }
-		}
-		if err := yaml.Unmarshal(document, &head); err != nil {
-			return nil, fmt.Errorf("manifest %d: %w", number, err)
-		}
-		switch {
-		case head.Kind == "" && head.APIVersion == "" && head.Metadata.Name == "":
-			continue // nothing but comments
-		case head.Kind == "" || head.APIVersion == "" || head.Metadata.Name == "":
-			return nil, fmt.Errorf("manifest %d: apiVersion, kind and metadata.name must be given", number)
-		}
-		result = append(result, manifest{
-			groupVersionKind: groupVersionKind{head.APIVersion, head.Kind},
-			name:             head.Metadata.Name,
-			namespace:        head.Metadata.Namespace,
-			body:             document,
-		})
-	}
 }

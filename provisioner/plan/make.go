@@ -89,7 +89,7 @@ func (p *Plan) add(name string, w world, of ...stages) {
 // settle ends a plan with the wait for what it made; a plan that is empty but
 // for that is one for a cluster that is not well.
 func (w world) settle(p Plan) Plan {
-	wait := addons.WaitReady{}
+	wait := addons.WaitReady{DNS: w.Addons.DNS}
 	well := true
 	for _, m := range w.Machines {
 		if _, answered := w.facts.Machines[m.Name]; answered {
@@ -235,7 +235,7 @@ func labels(w world, m components.MachineSpec, _ components.Facts) []components.
 	return addons.Nodes(w.Cluster, m, w.facts.Cluster)
 }
 
-// inventory can wait until everything else is under way.
+// inventory, metrics and storage can wait until everything else is under way.
 func inventory(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
 	return addons.Actions(w.Cluster, w.facts.Cluster)
 }

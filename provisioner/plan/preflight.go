@@ -2,11 +2,13 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"provision/components"
+	"provision/components/addons"
 	"provision/components/pki"
 )
 
@@ -41,7 +43,20 @@ func Preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), moved(c, found), checkLeaving(c, found))
+	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), moved(c, found), checkLeaving(c, found), lacking(c))
+}
+
+// lacking finds addons whose images the bundle does not have.
+func lacking(c components.Cluster) []Problem {
+	needs := addons.NeedsImages(c.Addons)
+	var problems []Problem
+	for _, name := range slices.Sorted(maps.Keys(needs)) {
+		if c.Image(name) == "" {
+			problems = append(problems, Problem{"the bundle", fmt.Sprintf(
+				"has no image %s: it is older than this program; build it again (make bundle), or say addons { %s = false } in the cluster block", name, needs[name])})
+		}
+	}
+	return problems
 }
 
 // Strangers finds machines of a cluster of another name: whoever has the wrong

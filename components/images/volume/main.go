@@ -19,7 +19,7 @@ import (
 )
 
 // volumes is the folder of all volumes, of which the pod has mounted the one that
-// this volume's is in. templates/files/local-path-provisioner.yaml names it too.
+// this volume's is in. templates/files/local-path.yaml names it too.
 const volumes = "/var/lib/provision/volumes"
 
 // errUsage is misuse.
@@ -70,9 +70,14 @@ func run(top string, args []string) error {
 	return fmt.Errorf("%w: -a is %q, and not create or delete", errUsage, *action)
 }
 
-// create makes the folder, which any user of a pod may write to: upper folders
-// keep everybody else out. One that is there keeps what it holds.
+// create makes the folder, which any user of a pod may write to; the folder of all
+// volumes keeps the machine's own users out. One that is there keeps what it holds.
 func create(root *os.Root, name string) error {
+	if filepath.Dir(name) == "." { // else another folder than that of all is mounted
+		if err := root.Chmod(".", 0o700); err != nil {
+			return err
+		}
+	}
 	err := root.Mkdir(name, 0o777)
 	if !errors.Is(err, fs.ErrExist) {
 		return err

@@ -32,6 +32,9 @@ func TestVolume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if info, err := os.Stat(top); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
 	if info, err := os.Stat(volume); err != nil || info.Mode().Perm() != 0o777 {
 		t.Errorf("%v, %v", info, err)
 	}
