@@ -33,6 +33,8 @@ type Cluster struct {
 	Endpoint string
 	// Lifetime is how long the machines' certificates live; 0 is a year.
 	Lifetime time.Duration
+	// Own are the user's addons, in the order of the file.
+	Own []Addon
 	// Machines in the order of the file. The first master is where secrets are born.
 	Machines []MachineSpec
 }
@@ -80,6 +82,23 @@ type Addons struct {
 	DNS     bool // CoreDNS
 	Metrics bool // metrics-server
 	Storage bool // local-path-provisioner
+}
+
+// Addon is one of the user's own, read and checked.
+type Addon struct {
+	Name      string // a DNS label
+	Namespace string // of objects that name none
+	Manifests []byte
+	Objects   []Object // what they hold, each with a namespace
+	Sum       string   // of all that it is made of, in hex
+	Images    []Archive
+}
+
+// Archive is a file of images on the operator's computer.
+type Archive struct {
+	Path   string
+	SHA256 string // hex
+	Size   int64
 }
 
 // MachineSpec is one machine as wanted.

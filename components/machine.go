@@ -48,6 +48,9 @@ type Site interface {
 	// manifest and then every file of it whose SHA-256 is not in have.
 	Bundle(ctx context.Context, w io.Writer, have map[string]bool) error
 
+	// Open opens a file on the operator's computer that the cluster file names.
+	Open(name string) (io.ReadCloser, error)
+
 	// BundleFile returns one file of the bundle by its manifest name.
 	BundleFile(name string) ([]byte, error)
 
@@ -67,6 +70,10 @@ type API interface {
 	// Apply applies one or more YAML documents server-side, as field manager
 	// "provision", and forces conflicts.
 	Apply(ctx context.Context, manifests []byte) error
+
+	// ApplyAs is Apply as another field manager. Objects that name no namespace are
+	// in the given one.
+	ApplyAs(ctx context.Context, manager, namespace string, manifests []byte) error
 
 	// Path returns an object's path. A type that the server does not know
 	// satisfies fs.ErrNotExist.

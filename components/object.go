@@ -14,6 +14,9 @@ type Object struct {
 	Name       string `json:"name"`
 }
 
+// Namespaces are those of every cluster, which nobody deletes.
+var Namespaces = []string{"default", "kube-node-lease", "kube-public", "kube-system"}
+
 // String is "Deployment kube-system/coredns".
 func (o Object) String() string {
 	if o.Namespace != "" {

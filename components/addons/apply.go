@@ -20,6 +20,11 @@ type Apply struct {
 	// Drop what an earlier form of it brought and this one does not.
 	Objects []components.Object `json:",omitempty"`
 	Drop    []components.Object `json:",omitempty"`
+	// Manager is the field manager, where that is not provision's own; Namespace is
+	// then where objects are that name none.
+	Manager   string `json:",omitempty"`
+	Namespace string `json:",omitempty"`
+	Healthy   bool   `json:",omitempty"` // wait until the objects are healthy; what is not is applied again
 }
 
 func newApply(name, what string, manifests []byte) Apply {
@@ -41,19 +46,25 @@ func (a Apply) String() string {
 func (Apply) Touches() []components.Touch { return nil }
 
 // Apply applies the manifests server-side, deletes what is not among them any more,
-// then notes their sum. What it brings is noted first: a run that is killed leaves
-// nothing that nobody knows of.
+// then notes their sum. What it brings is noted first, and that nothing is applied as it
+// was: a run that is killed leaves nothing that nobody knows of, or takes for done.
 func (a Apply) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
 	api, err := site.API(ctx)
 	if err != nil {
 		return err
 	}
 	if len(a.Objects) > 0 {
-		if err := note(ctx, api, map[string]any{objectsPrefix + a.Name: listed(slices.Concat(a.Objects, a.Drop))}); err != nil {
+		brought := slices.Concat(a.Objects, a.Drop)
+		if err := note(ctx, api, map[string]any{objectsPrefix + a.Name: listed(brought), appliedPrefix + a.Name: nil}); err != nil {
 			return err
 		}
 	}
-	if err := api.Apply(ctx, a.Manifests); err != nil {
+	if a.Manager == "" {
+		err = api.Apply(ctx, a.Manifests)
+	} else {
+		err = api.ApplyAs(ctx, a.Manager, a.Namespace, a.Manifests)
+	}
+	if err != nil {
 		return err
 	}
 	keys := map[string]any{appliedPrefix + a.Name: a.Sum}
@@ -62,6 +73,11 @@ func (a Apply) Apply(ctx context.Context, _ components.Machine, site components.
 			return err
 		}
 		keys[objectsPrefix+a.Name] = listed(a.Objects)
+	}
+	if a.Healthy {
+		if err := awaitHealth(ctx, api, a.Objects); err != nil {
+			return err
+		}
 	}
 	return note(ctx, api, keys)
 }

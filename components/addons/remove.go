@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,12 @@ type Remove struct {
 // Component is "addons".
 func (Remove) Component() string { return "addons" }
 
-func (a Remove) String() string { return "take away " + a.What + ": delete " + list(a.Objects) }
+func (a Remove) String() string {
+	if len(a.Objects) == 0 {
+		return "forget " + a.What
+	}
+	return "take away " + a.What + ": delete " + list(a.Objects)
+}
 
 // Touches is empty: nothing of it is on the machine.
 func (Remove) Touches() []components.Touch { return nil }
@@ -78,6 +84,8 @@ func deleteAll(ctx context.Context, api components.API, objects []components.Obj
 	}
 	return nil
 }
+
+func sortedKeys(of map[string][]components.Object) []string { return slices.Sorted(maps.Keys(of)) }
 
 // list names objects for a person, as many as one reads.
 func list(objects []components.Object) string {

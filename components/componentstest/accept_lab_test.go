@@ -265,6 +265,7 @@ func (h *here) Machine(string) (components.Machine, error) { return h, nil }
 func (h *here) Bundle(context.Context, io.Writer, map[string]bool) error {
 	return errors.ErrUnsupported
 }
+func (h *here) Open(string) (io.ReadCloser, error)                    { return nil, errors.ErrUnsupported }
 func (h *here) BundleFile(string) ([]byte, error)                     { return nil, errors.ErrUnsupported }
 func (h *here) API(context.Context) (components.API, error)           { return h, nil }
 func (h *here) APIOf(context.Context, string) (components.API, error) { return h, nil }
@@ -339,6 +340,8 @@ func (h *here) Apply(ctx context.Context, manifests []byte) error {
 	}
 	return nil
 }
+
+func (h *here) ApplyAs(context.Context, string, string, []byte) error { return errors.ErrUnsupported }
 
 // Path goes by the few kinds that there are.
 func (h *here) Path(_ context.Context, o components.Object) (string, error) {

@@ -1,6 +1,7 @@
 package componentstest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,14 +18,14 @@ import (
 )
 
 // API is an API server made of memory: objects by path, merge patches, and
-// server-side apply by one field manager. It checks nothing that it is given.
+// server-side apply. It checks nothing that it is given.
 type API struct {
 	Always bool // it answers whatever the masters run
 
 	mu      sync.Mutex
 	ready   func() bool
 	objects map[string]map[string]any // by path, without the query
-	applied map[string]map[string]any // what was applied last, by path
+	applied map[string]map[string]any // what was applied last, by field manager and path
 }
 
 func newAPI(ready func() bool) *API {
@@ -47,6 +48,11 @@ func (a *API) Ready(ctx context.Context) error {
 // Apply merges each document and takes away what an earlier one of the same
 // object had.
 func (a *API) Apply(ctx context.Context, manifests []byte) error {
+	return a.ApplyAs(ctx, "provision", "", manifests)
+}
+
+// ApplyAs is Apply for others.
+func (a *API) ApplyAs(ctx context.Context, manager, namespace string, manifests []byte) error {
 	if err := a.Ready(ctx); err != nil {
 		return err
 	}
@@ -61,18 +67,18 @@ func (a *API) Apply(ctx context.Context, manifests []byte) error {
 		kind, _ := object["kind"].(string)
 		metadata, _ := object["metadata"].(map[string]any)
 		name, _ := metadata["name"].(string)
-		namespace, _ := metadata["namespace"].(string)
+		in, _ := metadata["namespace"].(string)
 		if version == "" || kind == "" || name == "" {
 			return fmt.Errorf("apply: a document without apiVersion, kind or name")
 		}
-		at := pathOf(components.Object{APIVersion: version, Kind: kind, Namespace: namespace, Name: name})
+		at := pathOf(components.Object{APIVersion: version, Kind: kind, Namespace: cmp.Or(in, namespace), Name: name})
 		present := a.objects[at]
 		if present == nil {
 			present = map[string]any{}
 		}
-		remove(present, a.applied[at], object)
+		remove(present, a.applied[manager+at], object)
 		a.objects[at] = merge(present, object)
-		a.applied[at] = object
+		a.applied[manager+at] = object
 	}
 	return nil
 }
@@ -82,7 +88,13 @@ func (a *API) Path(ctx context.Context, object components.Object) (string, error
 	return pathOf(object), a.Ready(ctx)
 }
 
+// clusterWide are kinds that are in no namespace.
+var clusterWide = map[string]bool{"Namespace": true, "Node": true, "ClusterRole": true, "StorageClass": true}
+
 func pathOf(o components.Object) string {
+	if clusterWide[o.Kind] {
+		o.Namespace = ""
+	}
 	path := "/apis/"
 	if o.APIVersion == "v1" {
 		path = "/api/"

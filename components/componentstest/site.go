@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -65,6 +66,9 @@ func (s *Site) Bundle(_ context.Context, w io.Writer, have map[string]bool) erro
 	}
 	return json.NewEncoder(w).Encode(sent)
 }
+
+// Open opens a file of this computer.
+func (s *Site) Open(name string) (io.ReadCloser, error) { return os.Open(name) }
 
 // BundleFile returns a file of the bundle.
 func (s *Site) BundleFile(name string) ([]byte, error) {

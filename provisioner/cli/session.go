@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/provisioner/addon"
 	"provision/provisioner/bundle"
 	"provision/provisioner/config"
 	"provision/provisioner/facts"
@@ -61,6 +62,11 @@ func (a *app) open(ctx context.Context, path string) (*session, error) {
 		app: a, file: file, bundle: b,
 		cluster: plan.Wanted(file, b.Components(), b.Manifest().Kubernetes),
 		clients: map[string]*ssh.Client{}, unreach: map[string]error{},
+	}
+	var diags config.Diagnostics // load has shown them
+	s.cluster.Own = addon.Read(file, &diags)
+	if err := addon.Images(s.cluster.Own); err != nil {
+		return nil, err
 	}
 	s.connect(ctx, file.Machines)
 	return s, nil

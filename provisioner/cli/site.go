@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"provision/components"
 	"provision/provisioner/kube"
@@ -25,6 +26,9 @@ func (s site) Bundle(ctx context.Context, w io.Writer, have map[string]bool) err
 }
 
 func (s site) BundleSize(have map[string]bool) int64 { return s.bundle.Size(have) }
+
+// Open opens an image archive.
+func (s site) Open(name string) (io.ReadCloser, error) { return os.Open(name) }
 
 func (s site) BundleFile(name string) ([]byte, error) { return s.bundle.File(name) }
 

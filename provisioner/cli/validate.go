@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"provision/provisioner/addon"
 	"provision/provisioner/config"
 )
 
@@ -90,5 +91,11 @@ func (a *app) read(path string) (*config.File, config.Diagnostics, error) {
 		vars[name] = value
 	}
 	file, diags := config.Load(path, vars, a.varFiles...)
+	if file == nil {
+		return nil, diags, nil
+	}
+	if addon.Read(file, &diags); diags.HasErrors() {
+		file = nil
+	}
 	return file, diags, nil
 }

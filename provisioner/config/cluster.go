@@ -102,13 +102,6 @@ func (l *loader) overlay(block *overlaySchema, o *Overlay) {
 	o.PSK = l.flag(block.PSK, false)
 }
 
-func (l *loader) addons(block *addonsSchema, a *Addons) {
-	if block == nil {
-		block = &addonsSchema{}
-	}
-	a.DNS, a.Metrics, a.Storage = l.flag(block.DNS, true), l.flag(block.Metrics, true), l.flag(block.Storage, true)
-}
-
 // minDetect is the least time in which a living machine can be sure to have
 // renewed its lease: a renewal each second, 3 s without an API while a master
 // is lost, and a back-off of up to 0.8 s in between.

@@ -11,6 +11,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 // File is a cluster file, checked and complete.
@@ -18,6 +20,7 @@ type File struct {
 	Path     string // as it was given to Load
 	Cluster  Cluster
 	Machines []Machine // in the order of the file; for_each in the order of its keys
+	Addons   []Addon
 	// SSH is the cluster's ssh block: how to reach a machine that the file does not name any more.
 	SSH SSH
 }
@@ -63,6 +66,22 @@ type Addons struct {
 	DNS     bool // CoreDNS
 	Metrics bool // metrics-server
 	Storage bool // local-path-provisioner
+}
+
+// Addon is one of the user's own. What its manifests say is not looked at here.
+type Addon struct {
+	Name      string // a DNS label
+	Namespace string // of objects that name none
+	Manifests []Manifest
+	Images    []string // absolute paths of image archives
+	// Place is where the file speaks of its manifests, for Diagnostics.Refuse.
+	Place hcl.Range
+}
+
+// Manifest is a file of objects.
+type Manifest struct {
+	Path string
+	Text []byte
 }
 
 // API is how people and programs outside reach the API servers.

@@ -28,6 +28,7 @@ var documented = map[string]any{
 	"## machine":                  machineSchema{},
 	"### machine.ssh":             machineSSHSchema{},
 	"### machine.ssh.bastion":     bastionSchema{},
+	"## addon":                    addonSchema{},
 	"## variable":                 variableSchema{},
 	"## locals":                   nil,
 	"## Functions":                nil,

@@ -10,8 +10,17 @@ import "github.com/hashicorp/hcl/v2"
 type fileSchema struct {
 	Cluster   *clusterSchema   `hcl:"cluster,block"`
 	Machines  []machineSchema  `hcl:"machine,block"`
+	Addons    []addonSchema    `hcl:"addon,block"`
 	Variables []variableSchema `hcl:"variable,block"`
 	Locals    []localsSchema   `hcl:"locals,block"`
+}
+
+type addonSchema struct {
+	Name      string         `hcl:"name,label"`
+	NameRange hcl.Range      `hcl:"name,label_range"`
+	Manifests *hcl.Attribute `hcl:"manifests,optional"`
+	Namespace *hcl.Attribute `hcl:"namespace,optional"`
+	Images    *hcl.Attribute `hcl:"images,optional"`
 }
 
 type variableSchema struct {

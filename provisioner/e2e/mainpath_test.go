@@ -66,6 +66,7 @@ func TestMainPath(t *testing.T) {
 		{"workload", func(t *testing.T) { workload(t, l) }},
 		{"webhook", func(t *testing.T) { webhook(t, l) }},
 		{"addons", func(t *testing.T) { builtin(t, l) }},
+		{"addons of one's own", func(t *testing.T) { own(t, l) }},
 		{"verify", func(*testing.T) { l.provision(0, "verify") }},
 		{"a worker's power", func(t *testing.T) { failover(t, l) }},
 		{"a changed host key stops everything", func(t *testing.T) { hostKey(t, l) }},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,12 @@ const applyPatience = 30 * time.Second
 // type definitions go first, the rest side by side. Every document is tried;
 // the error names each that failed.
 func (c *Client) Apply(ctx context.Context, manifests []byte) error {
+	return c.ApplyAs(ctx, FieldManager, "", manifests)
+}
+
+// ApplyAs is Apply as another field manager. Objects that name no namespace are in
+// the given one, or in the one called default.
+func (c *Client) ApplyAs(ctx context.Context, manager, namespace string, manifests []byte) error {
 	documents, err := manifest.Split(manifests)
 	if err != nil {
 		return err
@@ -36,6 +43,7 @@ func (c *Client) Apply(ctx context.Context, manifests []byte) error {
 	defer cancel()
 	var first, rest []manifest.Document
 	for _, m := range documents {
+		m.Namespace = cmp.Or(m.Namespace, namespace)
 		switch m.Kind {
 		case "Namespace", "CustomResourceDefinition":
 			first = append(first, m)
@@ -43,19 +51,19 @@ func (c *Client) Apply(ctx context.Context, manifests []byte) error {
 			rest = append(rest, m)
 		}
 	}
-	if err := c.applyAll(ctx, first); err != nil {
+	if err := c.applyAll(ctx, manager, first); err != nil {
 		return err
 	}
-	return c.applyAll(ctx, rest)
+	return c.applyAll(ctx, manager, rest)
 }
 
-func (c *Client) applyAll(ctx context.Context, documents []manifest.Document) error {
+func (c *Client) applyAll(ctx context.Context, manager string, documents []manifest.Document) error {
 	failures := make([]error, len(documents))
 	var group errgroup.Group
 	group.SetLimit(8)
 	for i, m := range documents {
 		group.Go(func() error {
-			if err := c.applyOne(ctx, m); err != nil {
+			if err := c.applyOne(ctx, manager, m); err != nil {
 				failures[i] = fmt.Errorf("apply %s: %w", m.Object, err)
 			}
 			return nil
@@ -65,10 +73,10 @@ func (c *Client) applyAll(ctx context.Context, documents []manifest.Document) er
 	return errors.Join(failures...)
 }
 
-func (c *Client) applyOne(ctx context.Context, m manifest.Document) error {
+func (c *Client) applyOne(ctx context.Context, manager string, m manifest.Document) error {
 	wait := 50 * time.Millisecond
 	for {
-		err := c.patch(ctx, m)
+		err := c.patch(ctx, manager, m)
 		if err == nil || !transient(err) {
 			return err
 		}
@@ -86,12 +94,12 @@ func (c *Client) applyOne(ctx context.Context, m manifest.Document) error {
 	}
 }
 
-func (c *Client) patch(ctx context.Context, m manifest.Document) error {
+func (c *Client) patch(ctx context.Context, manager string, m manifest.Document) error {
 	path, err := c.Path(ctx, m.Object)
 	if err != nil {
 		return err
 	}
-	_, err = c.Do(ctx, http.MethodPatch, path+"?fieldManager="+FieldManager+"&force=true", "application/apply-patch+yaml", m.Body)
+	_, err = c.Do(ctx, http.MethodPatch, path+"?fieldManager="+url.QueryEscape(manager)+"&force=true", "application/apply-patch+yaml", m.Body)
 	return err
 }
 
@@ -116,6 +124,9 @@ func (c *Client) Path(ctx context.Context, object components.Object) (string, er
 func transient(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {
+		if strings.Contains(status.Message, "typed patch object") && !strings.Contains(status.Message, "no corresponding type") {
+			return false // 500, and the object has a field of another type than its kind knows
+		}
 		switch status.Code {
 		case http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError,
 			http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

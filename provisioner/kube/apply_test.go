@@ -116,6 +116,18 @@ func TestApplyGivesUpAtOnceOnARefusal(t *testing.T) {
 	}
 }
 
+func TestWhatPasses(t *testing.T) {
+	for message, want := range map[string]bool{
+		"etcd is on its way": true,
+		"failed to create typed patch object (x/bad; /v1, Kind=ConfigMap): .data.a: expected string, got &value.valueUnstructured{}": false,
+		"failed to create typed patch object (x/new; a.example.org/v1, Kind=Cart): no corresponding type for a.example.org/v1":       true,
+	} {
+		if got := transient(&StatusError{Code: 500, Message: message}); got != want {
+			t.Errorf("%s: %v", message, got)
+		}
+	}
+}
+
 func TestPath(t *testing.T) {
 	client, _ := connectTo(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/apis/shop.example.org/v1" {

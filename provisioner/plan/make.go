@@ -15,8 +15,8 @@ import (
 )
 
 // Questions is what facts must be asked for so that Make can decide.
-func Questions(components.Cluster) facts.Questions {
-	return facts.Questions{Sysctls: base.Sysctls(), Modules: base.Modules(), Files: slices.Concat(base.Paths(), runtime.Paths())}
+func Questions(c components.Cluster) facts.Questions {
+	return facts.Questions{Sysctls: base.Sysctls(), Modules: base.Modules(), Files: slices.Concat(base.Paths(), runtime.Paths(c))}
 }
 
 // part plans one component's actions on one machine.
@@ -39,8 +39,9 @@ func at(name string, of ...part) stages {
 
 // contents is the table of contents of every run, from bare machines to a
 // serving cluster. Stages are barriers; what a later one needs is in an earlier.
-// Two phases come after them: the wait for what was made (settle), and what takes
-// machines away that the file does not name any more (farewell).
+// Three phases come after them: the wait for what was made (settle), the user's own
+// addons, which need a cluster that works, and what takes machines away that the file
+// does not name any more (farewell).
 var contents = []struct {
 	phase  string
 	stages []stages
@@ -71,6 +72,7 @@ func Make(c components.Cluster, found Facts, now time.Time) Plan {
 		p.add(entry.phase, w, entry.stages...)
 	}
 	p = w.settle(p)
+	p.add("addons", w, at("images", everywhere(runtime.Archives)), at("addons", once(ownAddons)))
 	p.add("leaving", w, farewell)
 	return p
 }
@@ -238,6 +240,11 @@ func labels(w world, m components.MachineSpec, _ components.Facts) []components.
 // inventory, metrics and storage can wait until everything else is under way.
 func inventory(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
 	return addons.Actions(w.Cluster, w.facts.Cluster)
+}
+
+// ownAddons are the user's.
+func ownAddons(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
+	return addons.Own(w.Cluster, w.facts.Cluster)
 }
 
 // once is a part that needs doing on one master, whichever.

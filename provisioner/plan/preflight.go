@@ -43,7 +43,18 @@ func Preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), moved(c, found), checkLeaving(c, found), lacking(c))
+	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), moved(c, found), checkLeaving(c, found), lacking(c), clashes(c))
+}
+
+// clashes finds objects of the user's addons that are ours: each run would give them
+// back and forth.
+func clashes(c components.Cluster) []Problem {
+	var problems []Problem
+	for o, addon := range addons.Clashes(c) {
+		problems = append(problems, Problem{"addon " + addon, fmt.Sprintf("holds %s, which is provision's own; leave it out", o)})
+	}
+	slices.SortFunc(problems, func(a, b Problem) int { return strings.Compare(a.Error(), b.Error()) })
+	return problems
 }
 
 // lacking finds addons whose images the bundle does not have.

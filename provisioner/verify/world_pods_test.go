@@ -102,6 +102,8 @@ func (w *world) Exec(_ context.Context, _, name string, argv []string) (stdout, 
 	return text, nil, nil
 }
 
+func (w *world) ApplyAs(context.Context, string, string, []byte) error { return errors.ErrUnsupported }
+
 func (w *world) Path(context.Context, components.Object) (string, error) {
 	return "", errors.ErrUnsupported
 }
