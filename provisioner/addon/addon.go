@@ -1,5 +1,5 @@
-// Package addon makes the user's addons ready to be applied: it looks into the
-// manifests that a cluster file names, and takes the sums of image archives.
+// Package addon makes the user's addons ready to be applied: it renders charts, looks
+// into the manifests that a cluster file names, and takes the sums of image archives.
 // What is wrong is said with its place in the cluster file, before any machine is
 // touched; whether the API takes an object is for the API to say.
 package addon
@@ -13,15 +13,16 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"provision/components"
 	"provision/components/manifest"
 	"provision/provisioner/config"
 )
 
-// Read looks into every addon of the file. Mistakes are added to diags, and an
-// addon with one is left out. Images are not opened: see Images.
-func Read(file *config.File, diags *config.Diagnostics) []components.Addon {
+// Read looks into every addon of the file, whose charts are told that version of
+// Kubernetes. Mistakes are added to diags. Images are not opened: see Images.
+func Read(file *config.File, version string, diags *config.Diagnostics) []components.Addon {
 	var addons []components.Addon
 	owner := map[components.Object]string{}
 	for _, from := range file.Addons {
@@ -33,11 +34,24 @@ func Read(file *config.File, diags *config.Diagnostics) []components.Addon {
 			diags.Refuse(from.Place, summary, fmt.Sprintf(format, args...))
 		}
 		var text bytes.Buffer
+		manifests, sum := from.Manifests, ""
+		if from.Chart != "" {
+			made, err := render(from, version)
+			if err != nil {
+				refuse("Invalid chart", "%s: %s.", from.Chart, strings.TrimSuffix(err.Error(), "."))
+				continue
+			}
+			if len(made.hooks) > 0 {
+				diags.Warn(from.Place, "Hooks left out", fmt.Sprintf("%s has hooks (%s), which only helm itself runs: what they do is not done.", from.Chart, strings.Join(made.hooks, ", ")))
+			}
+			manifests = append([]config.Manifest{{Path: from.Chart, Text: made.text}}, manifests...)
+			sum = made.sum
+		}
 		if needsNamespace(a.Namespace) {
 			fmt.Fprintf(&text, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: %s\n---\n", a.Namespace)
 			a.Objects = append(a.Objects, components.Object{APIVersion: "v1", Kind: "Namespace", Name: a.Namespace})
 		}
-		for _, m := range from.Manifests {
+		for _, m := range manifests {
 			objects, err := manifest.Objects(m.Text)
 			if err != nil {
 				refuse("Invalid manifest", "%s: %s.", m.Path, err)
@@ -73,10 +87,19 @@ func Read(file *config.File, diags *config.Diagnostics) []components.Addon {
 			owner[o] = a.Name
 		}
 		a.Manifests = text.Bytes()
-		a.Sum = components.Sum(slices.Concat([]byte(a.Namespace+"\n"), a.Manifests))
+		a.Sum = sumOfAll(a, sum, from.Manifests)
 		addons = append(addons, a)
 	}
 	return addons
+}
+
+// sumOfAll is of what an addon is made of: of a chart, that is not its text.
+func sumOfAll(a components.Addon, chart string, manifests []config.Manifest) string {
+	all := [][]byte{[]byte(a.Namespace + "\n" + chart)}
+	for _, m := range manifests {
+		all = append(all, []byte("\n---\n"), m.Text)
+	}
+	return components.Sum(slices.Concat(all...))
 }
 
 // needsNamespace says that a namespace is not there in every cluster.

@@ -16,7 +16,7 @@ import (
 func read(t *testing.T, addons ...config.Addon) ([]components.Addon, []string) {
 	t.Helper()
 	var diags config.Diagnostics
-	got := Read(&config.File{Addons: addons}, &diags)
+	got := Read(&config.File{Addons: addons}, "1.36.3", &diags)
 	var said []string
 	for _, d := range diags.Diagnostics {
 		said = append(said, d.Summary+": "+d.Detail)

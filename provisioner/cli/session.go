@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"provision/components"
-	"provision/provisioner/addon"
 	"provision/provisioner/bundle"
 	"provision/provisioner/config"
 	"provision/provisioner/facts"
@@ -63,9 +62,7 @@ func (a *app) open(ctx context.Context, path string) (*session, error) {
 		cluster: plan.Wanted(file, b.Components(), b.Manifest().Kubernetes),
 		clients: map[string]*ssh.Client{}, unreach: map[string]error{},
 	}
-	var diags config.Diagnostics // load has shown them
-	s.cluster.Own = addon.Read(file, &diags)
-	if err := addon.Images(s.cluster.Own); err != nil {
+	if s.cluster.Own, err = a.addons(file, s.cluster.Version); err != nil {
 		return nil, err
 	}
 	s.connect(ctx, file.Machines)

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // Sizes beyond which a file is no manifest: the API takes objects of 1.5 MiB at most.
@@ -42,12 +46,22 @@ func (l *loader) addonBlocks(blocks []addonSchema) []Addon {
 		if !isLabel(a.Namespace) {
 			l.report(block.Namespace.Expr.Range().Ptr(), "Invalid namespace", "%q is no name: %s.", a.Namespace, labelRule)
 		}
-		if block.Manifests == nil && block.Images == nil {
-			l.report(block.NameRange.Ptr(), "Empty addon", "An addon needs manifests or images.")
+		if block.Manifests == nil && block.Images == nil && block.Chart == nil {
+			l.report(block.NameRange.Ptr(), "Empty addon", "An addon needs manifests, a chart or images.")
 		}
 		if block.Manifests != nil {
 			a.Place = block.Manifests.Expr.Range()
 			a.Manifests = l.manifests(block.Manifests)
+		}
+		if block.Chart != nil {
+			a.Place = block.Chart.Expr.Range()
+			a.Chart = l.chart(block.Chart)
+		}
+		if block.Values != nil {
+			a.Values = l.chartValues(block.Values)
+			if block.Chart == nil {
+				l.report(block.Values.Expr.Range().Ptr(), "Values without chart", "values are for a chart: say which, in chart.")
+			}
 		}
 		if block.Images != nil {
 			a.Images = l.archives(block.Images)
@@ -122,6 +136,72 @@ func (l *loader) archives(attr *hcl.Attribute) []string {
 		}
 	}
 	return all
+}
+
+// chart is the path of a chart: its folder, or an archive of it.
+func (l *loader) chart(attr *hcl.Attribute) string {
+	name := l.path(l.text(attr, ""))
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+	case info.IsDir():
+		_, err = os.Stat(filepath.Join(name, "Chart.yaml"))
+	case info.Size() > maxManifests:
+		err = fmt.Errorf("it is larger than %d MiB", maxManifests>>20)
+	default:
+		err = regular(info)
+	}
+	if err != nil {
+		l.report(attr.Expr.Range().Ptr(), "Unreadable chart", "%s is no chart's folder or archive: %s.", name, reason(err))
+		return ""
+	}
+	return name
+}
+
+// chartValues is a map of whatever a chart may want.
+func (l *loader) chartValues(attr *hcl.Attribute) map[string]any {
+	value, ok := l.value(attr, cty.DynamicPseudoType)
+	if !ok {
+		return nil
+	}
+	if t := value.Type(); !t.IsObjectType() && !t.IsMapType() {
+		l.report(attr.Expr.Range().Ptr(), "Wrong value type", "values must be a map such as { replicas = 2 }, not %s.", kindOf(t))
+		return nil
+	}
+	text, err := ctyjson.Marshal(value, value.Type())
+	if err != nil {
+		l.report(attr.Expr.Range().Ptr(), "Wrong value type", "values cannot be told to a chart: %s.", err)
+		return nil
+	}
+	var values map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&values); err != nil {
+		panic(err) // it was made a line above
+	}
+	return numbers(values).(map[string]any)
+}
+
+// numbers replaces JSON's numbers by what a template prints as it was written: a
+// million is 1000000, and not 1e+06.
+func numbers(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		for key := range value {
+			value[key] = numbers(value[key])
+		}
+	case []any:
+		for i := range value {
+			value[i] = numbers(value[i])
+		}
+	case json.Number:
+		if whole, err := value.Int64(); err == nil {
+			return whole
+		}
+		float, _ := value.Float64()
+		return float
+	}
+	return value
 }
 
 // readRegular reads a file that is one, of that many bytes at most.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const machineAnd = "cluster \"c\" {}\nmachine \"m1\" { address = \"10.0.0.1\" }\n"
@@ -70,7 +72,7 @@ func TestAddonMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		`addon "Shop" { manifests = "a.yaml" }`: `Invalid addon name`,
 		`addon "../x" { manifests = "a.yaml" }`: `Invalid addon name`,
-		`addon "x" {}`:                          `An addon needs manifests or images.`,
+		`addon "x" {}`:                          `An addon needs manifests, a chart or images.`,
 		"addon \"x\" { manifests = \"a.yaml\" }\naddon \"x\" { manifests = \"a.yaml\" }": `There is an addon "x" already (line 3)`,
 		`addon "x" { manifests = "none.yaml" }`:                                          `on cluster.hcl line 3`,
 		`addon "x" { manifests = ["none.yaml"] }`:                                        `DIR/none.yaml cannot be read: no such file or directory.`,
@@ -83,10 +85,30 @@ func TestAddonMistakes(t *testing.T) {
 		`addon "x" { images = "empty.tar" }`:                                             `DIR/empty.tar cannot be read: it is empty.`,
 		`addon "x" { images = ["pipe"] }`:                                                `DIR/pipe cannot be read: it is no regular file.`,
 		"addon \"x\" {\n manifests = \"a.yaml\"\n namespace = \"A_b\"\n}":                `Invalid namespace`,
+		`addon "x" { chart = "none" }`:                                                   `DIR/none is no chart's folder or archive: no such file or directory.`,
+		`addon "x" { chart = "m" }`:                                                      `DIR/m is no chart's folder or archive: no such file or directory.`,
+		`addon "x" { chart = "pipe" }`:                                                   `DIR/pipe is no chart's folder or archive: it is no regular file.`,
+		"addon \"x\" {\n manifests = \"a.yaml\"\n values = { a = 1 }\n}":                 `values are for a chart: say which, in chart.`,
+		"addon \"x\" {\n chart = \"m\"\n values = [1]\n}":                                `values must be a map such as { replicas = 2 }, not a list.`,
 		`addon "x" { manifests = 3.5 }`:                                                  `must be a string or a list of strings`,
 	} {
 		if file, shown := files(t, text, contents); file != nil || !strings.Contains(strings.ReplaceAll(shown, "DIR/cluster.hcl", "cluster.hcl"), want) {
 			t.Errorf("%s: said %q, want %q", text, shown, want)
 		}
+	}
+}
+
+// Whole numbers stay whole on their way to a template.
+func TestChartValues(t *testing.T) {
+	file, shown := files(t, `addon "x" {
+  chart  = "c"
+  values = { big = 1000000, half = 0.5, deep = { list = [1, "a", true, null] } }
+}`, map[string]string{"c/Chart.yaml": "name: c"})
+	if shown != "" {
+		t.Fatal(shown)
+	}
+	want := map[string]any{"big": int64(1000000), "half": 0.5, "deep": map[string]any{"list": []any{int64(1), "a", true, nil}}}
+	if diff := cmp.Diff(want, file.Addons[0].Values); diff != "" {
+		t.Error(diff)
 	}
 }

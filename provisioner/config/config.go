@@ -73,8 +73,10 @@ type Addon struct {
 	Name      string // a DNS label
 	Namespace string // of objects that name none
 	Manifests []Manifest
-	Images    []string // absolute paths of image archives
-	// Place is where the file speaks of its manifests, for Diagnostics.Refuse.
+	Chart     string         // absolute path of a chart's folder or archive; "": none
+	Values    map[string]any // for the chart: whole numbers are int64, others float64
+	Images    []string       // absolute paths of image archives
+	// Place is where the file speaks of its chart or manifests, for Diagnostics.Refuse.
 	Place hcl.Range
 }
 

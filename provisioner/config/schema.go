@@ -19,6 +19,8 @@ type addonSchema struct {
 	Name      string         `hcl:"name,label"`
 	NameRange hcl.Range      `hcl:"name,label_range"`
 	Manifests *hcl.Attribute `hcl:"manifests,optional"`
+	Chart     *hcl.Attribute `hcl:"chart,optional"`
+	Values    *hcl.Attribute `hcl:"values,optional"`
 	Namespace *hcl.Attribute `hcl:"namespace,optional"`
 	Images    *hcl.Attribute `hcl:"images,optional"`
 }

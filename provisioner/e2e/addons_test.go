@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,7 +102,19 @@ func own(t *testing.T, l *lab) {
 		l.provision(0, "plan")
 		return said
 	}
-	const block = "\naddon \"shop\" {\n  manifests = [\"shop/*.yaml\"]\n  namespace = \"shop\"\n  images    = \"shop/images.tar\"\n}\n"
+	block := fmt.Sprintf(`
+addon "shop" {
+  manifests = ["shop/*.yaml"]
+  namespace = "shop"
+  images    = "shop/images.tar"
+}
+
+addon "greeting" {
+  chart     = %q
+  namespace = "shop"
+  values    = { greeting = "hello", replicas = 3 }
+}
+`, filepath.Join(root, "examples/addons/site"))
 	if said := tell(block); !strings.Contains(said, "apply addon shop (3 objects)") || !strings.Contains(said, "images of images.tar") {
 		t.Errorf("up said %s", said)
 	}
@@ -109,6 +122,9 @@ func own(t *testing.T, l *lab) {
 		t.Errorf("%s of 2 replicas are available", ready)
 	}
 	l.kubectl("get", "configmap/settings", "-n", "shop")
+	if greeting := l.kubectl("get", "configmap/greeting", "-n", "shop", "-o", "jsonpath={.data}"); greeting != `{"greeting":"hello","replicas":"3"}` {
+		t.Errorf("the chart's object holds %s", greeting)
+	}
 
 	if err := os.Remove(filepath.Join(folder, "settings.yaml")); err != nil {
 		t.Fatal(err)
