@@ -101,5 +101,5 @@ func (a WaitAPI) words(on components.Machine) string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return lastWords(ctx, on, Service("apiserver"))
+	return LastWords(ctx, on, Service("apiserver"))
 }

@@ -13,14 +13,21 @@ import (
 	"provision/components"
 )
 
-// lastWords is the last line that a unit's process wrote, "" where that is not known.
-func lastWords(ctx context.Context, on components.Machine, unit string) string {
+// LastWords is the last line that a unit's process wrote, no more of it than a person
+// reads; "" where that is not known.
+func LastWords(ctx context.Context, on components.Machine, unit string) string {
 	out, err := on.Run(ctx, []string{"journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=1", "_SYSTEMD_UNIT=" + unit}, nil)
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(out))
+	words := strings.TrimSpace(string(out))
+	if len(words) > mostWords {
+		words = strings.ToValidUTF8(words[:mostWords], "") + "..."
+	}
+	return words
 }
+
+const mostWords = 300 // bytes
 
 // why says of units that were to start what they said themselves, where systemctl has
 // only that they did not.
@@ -32,7 +39,7 @@ func why(ctx context.Context, on components.Machine, units []string, err error) 
 		if _, dead := on.Run(ctx, []string{"systemctl", "is-active", "--quiet", unit}, nil); dead == nil {
 			continue
 		}
-		if words := lastWords(ctx, on, unit); words != "" {
+		if words := LastWords(ctx, on, unit); words != "" {
 			return fmt.Errorf("%s does not start; the last that it said: %s", short([]string{unit}), words)
 		}
 	}
@@ -77,7 +84,7 @@ func steady(ctx context.Context, on components.Machine, units []string) error {
 			n, _ := restarted(ctx, on, unit)
 			switch {
 			case n-was >= hopelessly:
-				return fmt.Errorf("%s ends again and again; the last that it said: %s", short([]string{unit}), cmp.Or(lastWords(ctx, on, unit), "nothing"))
+				return fmt.Errorf("%s ends again and again; the last that it said: %s", short([]string{unit}), cmp.Or(LastWords(ctx, on, unit), "nothing"))
 			case n == was:
 				delete(before, unit)
 			}

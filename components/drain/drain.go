@@ -132,6 +132,14 @@ func (a Open) String() string { return "let new pods come to node " + a.Node + "
 // Touches is empty: nothing of it is on the machine.
 func (Open) Touches() []components.Touch { return nil }
 
+// Rescue opens it also where what the machine was emptied for has failed.
+func (a Open) Rescue(ctx context.Context, on components.Machine, site components.Site, failed error) error {
+	if err := a.Apply(ctx, on, site); err != nil {
+		return fmt.Errorf("%w; and it takes no new pods: %w", failed, err)
+	}
+	return failed
+}
+
 // Apply opens it.
 func (a Open) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
 	api, err := site.API(ctx)

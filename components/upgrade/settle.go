@@ -1,16 +1,18 @@
 package upgrade
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
 
 	"provision/components"
+	"provision/components/actions"
 )
 
 // Settle waits until what a step restarted serves. Where it does not, the machine goes
@@ -47,10 +49,19 @@ func (a Settle) Apply(ctx context.Context, on components.Machine, site component
 		_, err := on.Run(ctx, []string{"rm", "-f", "--", PreviousFile}, nil)
 		return err
 	}
+	return a.Rescue(ctx, on, site, failed)
+}
+
+// Rescue goes back to what ran before, where that was kept. The error is failed, and
+// what came of it.
+func (a Settle) Rescue(ctx context.Context, on components.Machine, site components.Site, failed error) error {
 	if ctx.Err() != nil {
 		return failed // the next run decides
 	}
 	kept, err := back(ctx, on)
+	if errors.Is(err, fs.ErrNotExist) {
+		return failed // nothing had begun
+	}
 	if err != nil {
 		return fmt.Errorf("%w; going back: %w", failed, err)
 	}
@@ -81,7 +92,7 @@ func (a Settle) serves(ctx context.Context, on components.Machine, site componen
 		if err == nil {
 			for _, name := range a.Units {
 				if now[name].deaths-first[name].deaths >= mostDeaths {
-					return fmt.Errorf("%s ends again and again: %s", name, lastWords(ctx, on, name))
+					return fmt.Errorf("%s ends again and again; the last that it said: %s", name, cmp.Or(actions.LastWords(ctx, on, name), "nothing"))
 				}
 			}
 			err = a.well(ctx, on, site, now)
@@ -112,7 +123,7 @@ func (a Settle) serves(ctx context.Context, on components.Machine, site componen
 func (a Settle) well(ctx context.Context, on components.Machine, site components.Site, now map[string]unit) error {
 	for _, name := range a.Units {
 		if now[name].active != "active" {
-			return fmt.Errorf("%s is %s: %s", name, now[name].active, lastWords(ctx, on, name))
+			return fmt.Errorf("%s is %s; the last that it said: %s", name, now[name].active, cmp.Or(actions.LastWords(ctx, on, name), "nothing"))
 		}
 	}
 	if a.API {
@@ -191,28 +202,4 @@ func look(ctx context.Context, on components.Machine, names []string) (map[strin
 		return nil, errors.New("systemd does not say how the units are")
 	}
 	return units, nil
-}
-
-// mostWords bounds what is told of a log.
-const mostWords = 300
-
-// lastWords is the last line of a unit's log that says anything.
-func lastWords(ctx context.Context, on components.Machine, name string) string {
-	out, err := on.Run(ctx, []string{"journalctl", "-q", "--no-pager", "-o", "cat", "-n", "20", "-u", name}, nil)
-	if err != nil {
-		return "its log cannot be read"
-	}
-	words := "its log is empty"
-	for line := range bytes.Lines(out) {
-		text := string(bytes.TrimSpace(line))
-		// systemd's own lines, of starts and ends, are not what it died of.
-		if text == "" || strings.HasPrefix(text, name+": ") || strings.HasPrefix(text, "Start") || strings.HasPrefix(text, "Stopp") {
-			continue
-		}
-		words = text
-	}
-	if len(words) > mostWords {
-		words = words[:mostWords] + "..."
-	}
-	return strings.ToValidUTF8(words, "")
 }

@@ -22,10 +22,10 @@ import (
 
 // upgrade is what the command's flags say.
 type upgrade struct {
-	to                    string
-	rollback, hold, dry   bool
-	yes                   bool
-	snapshot, snapshotsOn string
+	to                  string
+	rollback, hold, dry bool
+	yes                 bool
+	snapshot            string
 }
 
 func (a *app) upgradeCommand() *cobra.Command {

@@ -93,7 +93,7 @@ func snapshots(w world) []Stage {
 // it is seen whether what was restarted serves.
 func guarded(job Job, f components.Facts, settle upgrade.Settle) Job {
 	keep := upgrade.Keep{Bundle: kubeletBundle(f)}
-	var done []components.Action
+	var first, done []components.Action
 	last := components.Action(nil)
 	for _, action := range job.Actions {
 		switch a := action.(type) {
@@ -108,6 +108,9 @@ func guarded(job Job, f components.Facts, settle upgrade.Settle) Job {
 		case drain.Open:
 			last = a
 			continue
+		case drain.Drain:
+			first = append(first, a) // nothing is changed yet
+			continue
 		}
 		done = append(done, action)
 	}
@@ -116,7 +119,7 @@ func guarded(job Job, f components.Facts, settle upgrade.Settle) Job {
 		settle.Units = guardedUnits(settle)
 	}
 	slices.Reverse(keep.Units) // as they are restarted: what depends on others first
-	all := append([]components.Action{keep}, done...)
+	all := append(append(first, keep), done...)
 	all = append(all, settle)
 	if last != nil {
 		all = append(all, last)

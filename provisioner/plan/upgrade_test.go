@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,13 +48,26 @@ func upgradeOnce(t *testing.T, c components.Cluster, s *componentstest.Site) ([]
 			if planned.Name != phase || phase == "ready" {
 				continue
 			}
-			for machine, action := range (Plan{Phases: []Phase{planned}}).all() {
-				if !announced[fmt.Sprintf("%s %s %T", machine, action.Component(), action)] {
-					t.Errorf("%s: %s: was not announced", machine, action)
-				}
-				said = append(said, machine+": "+action.String())
-				if err := action.Apply(t.Context(), s.Machines[machine], s); err != nil {
-					return said, fmt.Errorf("%s: %s: %w", machine, action, err)
+			for _, stage := range planned.Stages {
+				for _, job := range stage.Jobs {
+					for i, action := range job.Actions {
+						if !announced[fmt.Sprintf("%s %s %T", job.Machine, action.Component(), action)] {
+							t.Errorf("%s: %s: was not announced", job.Machine, action)
+						}
+						said = append(said, job.Machine+": "+action.String())
+						err := action.Apply(t.Context(), s.Machines[job.Machine], s)
+						if err == nil {
+							continue
+						}
+						for _, later := range job.Actions[i+1:] { // as run does
+							if r, is := later.(interface {
+								Rescue(context.Context, components.Machine, components.Site, error) error
+							}); is {
+								err = r.Rescue(t.Context(), s.Machines[job.Machine], s, err)
+							}
+						}
+						return said, fmt.Errorf("%s: %s: %w", job.Machine, action, err)
+					}
 				}
 			}
 		}
@@ -128,7 +142,7 @@ func TestAMasterThatDoesNotServeGoesBack(t *testing.T) {
 			return strings.Contains(unit, next.Bundle.ID) && strings.Contains(unit, "node apiserver")
 		}
 		said, err := upgradeOnce(t, next, s)
-		if err == nil || !strings.Contains(err.Error(), "provision-apiserver.service ends again and again: it did not like its flags; it went back to bundle 1.35.4-0123456789ab by itself, and serves") {
+		if err == nil || !strings.Contains(err.Error(), "provision-apiserver.service ends again and again; the last that it said: it did not like its flags; it went back to bundle 1.35.4-0123456789ab by itself, and serves") {
 			t.Fatalf("error %v", err)
 		}
 		if last := said[len(said)-1]; last != "m2: see that it serves, or go back to what ran before" {

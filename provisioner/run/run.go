@@ -50,6 +50,12 @@ type Early interface{ Early() bool }
 // a master that had a share in the lock has none, and the others keep it.
 type Clears interface{ Clears() bool }
 
+// Rescuer is an action that, where one before it in its job has failed, undoes what its
+// job began. It returns failed, and what became of it.
+type Rescuer interface {
+	Rescue(ctx context.Context, on components.Machine, site components.Site, failed error) error
+}
+
 // Interruptible marks an action that may end in its middle: it only waits, or
 // the next run goes on where it was.
 type Interruptible interface{ Interruptible() bool }

@@ -57,7 +57,7 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 	if err := record(r.hard, on, generation, job.Actions); err != nil {
 		return r.fail(phase, stage, job.Machine, nil, fmt.Errorf("journal: %w", err))
 	}
-	for _, action := range job.Actions {
+	for i, action := range job.Actions {
 		if r.soft.Err() != nil {
 			return nil // the phase says that the run was stopped
 		}
@@ -88,7 +88,7 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 			if cause := context.Cause(r.hard); cause != nil && errors.Is(err, context.Canceled) {
 				err = cause
 			}
-			return r.fail(phase, stage, job.Machine, action, err)
+			return r.fail(phase, stage, job.Machine, action, Rescue(r.hard, on, r.env.Site, job.Actions[i+1:], err))
 		}
 		if c, ok := action.(Clears); ok && c.Clears() {
 			r.lock.without(job.Machine)
@@ -97,6 +97,16 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 		r.tell(event)
 	}
 	return nil
+}
+
+// Rescue has the rest of a job undo what it began.
+func Rescue(ctx context.Context, on components.Machine, site components.Site, rest []components.Action, failed error) error {
+	for _, action := range rest {
+		if a, ok := action.(Rescuer); ok {
+			failed = a.Rescue(ctx, on, site, failed)
+		}
+	}
+	return failed
 }
 
 // fail tells the observer and returns the error in its full words.
