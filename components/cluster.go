@@ -27,6 +27,7 @@ type Cluster struct {
 	Bundle  Bundle
 	Network Network
 	Overlay Overlay
+	Addons  Addons
 	Detect  time.Duration // a dead machine is noticed after this; whole seconds
 	Evict   time.Duration // and its pods are replaced this much later; whole seconds
 	// Endpoint is "host:port", a name or an address at which people outside reach
@@ -44,6 +45,8 @@ type Cluster struct {
 	Emulate string
 	// Lifetime is how long the machines' certificates live; 0 is a year.
 	Lifetime time.Duration
+	// Own are the user's addons, in the order of the file.
+	Own []Addon
 	// Machines in the order of the file. The first master is where secrets are born.
 	Machines []MachineSpec
 }
@@ -132,6 +135,30 @@ type Overlay struct {
 	Keepalive time.Duration // between packets that keep NATs open; whole seconds; 0: none
 	Offloads  *bool         // of the userspace device; nil: except on kernels that get them wrong
 	PSK       bool          // a secret of the whole cluster goes into every handshake
+}
+
+// Addons says which of our own the cluster has.
+type Addons struct {
+	DNS     bool // CoreDNS
+	Metrics bool // metrics-server
+	Storage bool // local-path-provisioner
+}
+
+// Addon is one of the user's own, read and checked.
+type Addon struct {
+	Name      string // a DNS label
+	Namespace string // of objects that name none
+	Manifests []byte
+	Objects   []Object // what they hold, each with a namespace
+	Sum       string   // of all that it is made of, in hex
+	Images    []Archive
+}
+
+// Archive is a file of images on the operator's computer.
+type Archive struct {
+	Path   string
+	SHA256 string // hex
+	Size   int64
 }
 
 // MachineSpec is one machine as wanted.

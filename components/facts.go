@@ -117,6 +117,7 @@ type ClusterFacts struct {
 	Nodes     map[string]NodeFact
 	Applied   map[string]string   // name of an addon -> SHA-256 of the manifests last applied
 	Edited    map[string][]string // name of an addon -> objects of it that are not as they were applied
+	Objects   map[string][]Object // name of an addon -> what it brought, of those that can be taken away
 	Inventory []Member            // every machine that was set up and not taken out again
 }
 

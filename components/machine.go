@@ -54,6 +54,9 @@ type Site interface {
 	// from where. have are the SHA-256 of files of the bundle that the machine has.
 	Turn(ctx context.Context, what handover.Parcel, machine string, have map[string]bool) (Turn, error)
 
+	// Open opens a file on the operator's computer that the cluster file names.
+	Open(name string) (io.ReadCloser, error)
+
 	// BundleFile returns one file of the bundle by its manifest name.
 	BundleFile(name string) ([]byte, error)
 
@@ -83,6 +86,14 @@ type API interface {
 	// Apply applies one or more YAML documents server-side, as field manager
 	// "provision", and forces conflicts.
 	Apply(ctx context.Context, manifests []byte) error
+
+	// ApplyAs is Apply as another field manager. Objects that name no namespace are
+	// in the given one.
+	ApplyAs(ctx context.Context, manager, namespace string, manifests []byte) error
+
+	// Path returns an object's path. A type that the server does not know
+	// satisfies fs.ErrNotExist.
+	Path(ctx context.Context, object Object) (string, error)
 
 	// Do sends one request: path begins with a slash, body may be nil. A
 	// status outside 200-299 is an error; 404 satisfies fs.ErrNotExist.

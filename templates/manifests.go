@@ -47,3 +47,20 @@ type CoreDNS struct {
 
 // CoreDNSYAML returns the cluster's DNS.
 func CoreDNSYAML(v CoreDNS) []byte { return render("coredns.yaml", v) }
+
+// MetricsServer is metrics-server.yaml.
+type MetricsServer struct {
+	Image string
+}
+
+// MetricsServerYAML returns what `kubectl top` asks.
+func MetricsServerYAML(v MetricsServer) []byte { return render("metrics-server.yaml", v) }
+
+// LocalPath is local-path.yaml.
+type LocalPath struct {
+	Image  string
+	Helper string // the image that makes and removes volumes' folders
+}
+
+// LocalPathYAML returns the storage that is folders of machines.
+func LocalPathYAML(v LocalPath) []byte { return render("local-path.yaml", v) }

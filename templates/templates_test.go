@@ -61,6 +61,8 @@ var rendered = map[string][]byte{
 	"kubelet.yaml": KubeletYAML(KubeletConfig{Address: address, Domain: "cluster.local", DNS: netip.MustParseAddr("10.96.0.10"),
 		ResolvConf: "/run/systemd/resolve/resolv.conf", CgroupDriver: "systemd", LeaseSeconds: 4, StatusFrequency: "6s",
 		Taints: []Taint{{Key: "node-role.kubernetes.io/control-plane", Effect: "NoSchedule"}}}),
+	"local-path.yaml":     LocalPathYAML(LocalPath{Image: "provision.internal/local-path-provisioner:0.0.30", Helper: "provision.internal/volume:1"}),
+	"metrics-server.yaml": MetricsServerYAML(MetricsServer{Image: "provision.internal/metrics-server:0.9.0"}),
 	"modules.conf":        ModulesConf(Modules{Names: []string{"br_netfilter", "tun"}}),
 	"networkd.network":    NetworkdNetwork(),
 	"networkmanager.conf": NetworkManagerConf(),

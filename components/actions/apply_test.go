@@ -66,7 +66,10 @@ func (f *fake) APIOf(context.Context, string) (components.API, error) { return f
 
 func (f *fake) Ready(context.Context) error { return nil }
 
-func (f *fake) Apply(context.Context, []byte) error { return nil }
+func (f *fake) Apply(context.Context, []byte) error                     { return nil }
+func (f *fake) ApplyAs(context.Context, string, string, []byte) error   { return nil }
+func (f *fake) Open(string) (io.ReadCloser, error)                      { return nil, nil }
+func (f *fake) Path(context.Context, components.Object) (string, error) { return "", nil }
 
 func (f *fake) Do(context.Context, string, string, string, []byte) ([]byte, error) { return nil, nil }
 

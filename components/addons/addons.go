@@ -1,6 +1,7 @@
 // Package addons is what provision keeps in the cluster's API: the rights of
 // its identities, the policy that guards pod subnets, the API's endpoint, DNS,
-// the inventory, and the Nodes' labels and taints.
+// metrics and storage where they are wanted, the inventory, and the Nodes' labels
+// and taints.
 //
 // What was applied is remembered in the cluster, by its sum. Objects that are gone
 // since, or that somebody changed, are facts, and applied again.
@@ -22,12 +23,23 @@ func Access(c components.Cluster, on components.MachineSpec, facts components.Cl
 	if len(identities) > 0 {
 		identities = slices.Insert(identities, 0, components.Action(newGrant(c, on)))
 	}
-	return append(identities, missing(facts, policies(c)...)...)
+	needed := policies(c)
+	if c.Addons.DNS {
+		needed = append(needed, removable(facts, dns(c)))
+	}
+	return append(identities, missing(facts, needed...)...)
 }
 
-// All is every addon of a cluster, for whoever compares them with what there is.
+// All is every addon of ours that a cluster has, for whoever compares them with what
+// there is.
 func All(c components.Cluster) []Apply {
-	return append([]Apply{newIdentities()}, policies(c)...)
+	all := append([]Apply{newIdentities()}, policies(c)...)
+	for _, addon := range builtin(c) {
+		if addon.on {
+			all = append(all, addon.Apply)
+		}
+	}
+	return all
 }
 
 func newIdentities() Apply {
@@ -45,13 +57,6 @@ func policies(c components.Cluster) []Apply {
 		newApply("api-servers", "the list of API servers for balancers", templates.APIServersYAML(templates.APIServers{
 			Lists: masterAddresses(c),
 			Port:  components.PortAPI,
-		})),
-		newApply("coredns", "CoreDNS", templates.CoreDNSYAML(templates.CoreDNS{
-			Image:    c.Image("coredns"),
-			Address:  c.Network.ServiceAddress(10),
-			Address6: c.Network.ServiceAddress6(10),
-			Domain:   c.Network.Domain,
-			Replicas: replicas(c),
 		})),
 	}
 }
@@ -88,18 +93,18 @@ func masterAddresses(c components.Cluster) []templates.APIServerList {
 	return slices.DeleteFunc([]templates.APIServerList{v4, v6}, func(list templates.APIServerList) bool { return len(list.Addresses) == 0 })
 }
 
-// Actions note what can wait until the machines are settled: which there are.
-func Actions(c components.Cluster, facts components.ClusterFacts) []components.Action {
-	enrol := Enrol{Cluster: c.Name}
+// Inventory notes which machines there are.
+func Inventory(c components.Cluster, facts components.ClusterFacts) []components.Action {
+	all := Enrol{Cluster: c.Name}
 	known := true
 	for _, m := range c.Machines {
-		enrol.Machines = append(enrol.Machines, m.Member())
+		all.Machines = append(all.Machines, m.Member())
 		known = known && slices.ContainsFunc(facts.Inventory, m.Member().Same)
 	}
 	if known {
 		return nil
 	}
-	return []components.Action{enrol}
+	return []components.Action{all}
 }
 
 // missing are those that were not applied as they are now, or are not there as they were.

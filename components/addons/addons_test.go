@@ -14,7 +14,7 @@ import (
 )
 
 func cluster() components.Cluster {
-	return components.Cluster{Name: "site", Machines: []components.MachineSpec{
+	return components.Cluster{Name: "site", Addons: components.Addons{DNS: true, Metrics: true, Storage: true}, Machines: []components.MachineSpec{
 		{Name: "m1", Role: components.Master}, {Name: "w1", Role: components.Worker, Labels: map[string]string{"disk": "ssd"}},
 	}}
 }
@@ -27,6 +27,8 @@ func names(list []components.Action) []string {
 			names = append(names, action.Name)
 		case Grant:
 			names = append(names, "grant")
+		case Remove:
+			names = append(names, "not "+action.Name)
 		}
 	}
 	return names
@@ -39,7 +41,7 @@ func TestOnlyWhatIsMissing(t *testing.T) {
 		t.Errorf("a new cluster gets %v, want %v", got, want)
 	}
 	facts := components.ClusterFacts{Applied: map[string]string{}}
-	for _, action := range slices.Concat(all, Actions(c, facts)) {
+	for _, action := range slices.Concat(all, Optional(c, facts), Inventory(c, facts)) {
 		switch action := action.(type) {
 		case Apply:
 			facts.Applied[action.Name] = action.Sum
@@ -47,7 +49,7 @@ func TestOnlyWhatIsMissing(t *testing.T) {
 			facts.Inventory = action.Machines
 		}
 	}
-	if left := slices.Concat(Access(c, c.Machines[0], facts), Actions(c, facts)); len(left) > 0 {
+	if left := slices.Concat(Access(c, c.Machines[0], facts), Optional(c, facts), Inventory(c, facts)); len(left) > 0 {
 		t.Errorf("left: %v", names(left))
 	}
 	facts.Applied["coredns"] = "older"
@@ -75,13 +77,13 @@ func TestTheInventory(t *testing.T) {
 		}
 		return names
 	}
-	apply(Actions(c, s.Cluster.Facts())...)
-	if left := Actions(c, s.Cluster.Facts()); len(left) > 0 {
+	apply(Inventory(c, s.Cluster.Facts())...)
+	if left := Inventory(c, s.Cluster.Facts()); len(left) > 0 {
 		t.Errorf("noted, and to be noted again: %v", left)
 	}
 	c.Machines = c.Machines[:2]
 	c.Machines[1].Login = "admin@192.0.2.2:2222"
-	if again := Actions(c, s.Cluster.Facts()); len(again) > 0 {
+	if again := Inventory(c, s.Cluster.Facts()); len(again) > 0 {
 		t.Errorf("another person's way to a machine is noted: %v", again)
 	}
 	apply(Enrol{Machines: []components.Member{c.Machines[0].Member(), c.Machines[1].Member()}}) // with something else it is

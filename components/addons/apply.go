@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"provision/components"
@@ -18,6 +19,15 @@ type Apply struct {
 	Sum       string // SHA-256 of the manifests, in hex
 	// Edited are the objects that somebody changed or deleted.
 	Edited []string `json:",omitempty"`
+	// Objects are what the manifests hold, of an addon that can be taken away, and
+	// Drop what an earlier form of it brought and this one does not.
+	Objects []components.Object `json:",omitempty"`
+	Drop    []components.Object `json:",omitempty"`
+	// Manager is the field manager, where that is not provision's own; Namespace is
+	// then where objects are that name none.
+	Manager   string `json:",omitempty"`
+	Namespace string `json:",omitempty"`
+	Healthy   bool   `json:",omitempty"` // wait until the objects are healthy; what is not is applied again
 }
 
 func newApply(name, what string, manifests []byte) Apply {
@@ -28,32 +38,63 @@ func newApply(name, what string, manifests []byte) Apply {
 func (Apply) Component() string { return "addons" }
 
 func (a Apply) String() string {
+	text := "apply " + a.What
 	if len(a.Edited) > 0 {
-		return "apply " + a.What + ", of which somebody changed " + strings.Join(a.Edited, ", ")
+		text += ", of which somebody changed " + strings.Join(a.Edited, ", ")
 	}
-	return "apply " + a.What
+	if len(a.Drop) > 0 {
+		text += ", and delete " + list(a.Drop)
+	}
+	return text
 }
 
 // Touches is empty: nothing of it is on the machine.
 func (Apply) Touches() []components.Touch { return nil }
 
-// Apply applies the manifests server-side, then notes their sum.
+// Apply applies the manifests server-side, deletes what is not among them any more,
+// then notes their sum. What it brings is noted first, and that nothing is applied as it
+// was: a run that is killed leaves nothing that nobody knows of, or takes for done.
 func (a Apply) Apply(ctx context.Context, _ components.Machine, site components.Site) error {
 	api, err := site.API(ctx)
 	if err != nil {
 		return err
 	}
-	if err := api.Apply(ctx, a.Manifests); err != nil {
+	if len(a.Objects) > 0 {
+		brought := slices.Concat(a.Objects, a.Drop)
+		if err := note(ctx, api, map[string]any{objectsPrefix + a.Name: listed(brought), appliedPrefix + a.Name: nil}); err != nil {
+			return err
+		}
+	}
+	if a.Manager == "" {
+		err = api.Apply(ctx, a.Manifests)
+	} else {
+		err = api.ApplyAs(ctx, a.Manager, a.Namespace, a.Manifests)
+	}
+	if err != nil {
 		return err
 	}
-	return remember(ctx, api, a.Name, a.Sum)
+	keys := map[string]any{appliedPrefix + a.Name: a.Sum}
+	if len(a.Drop) > 0 {
+		if err := deleteAll(ctx, api, a.Drop); err != nil {
+			return err
+		}
+		keys[objectsPrefix+a.Name] = listed(a.Objects)
+	}
+	if a.Healthy {
+		if err := awaitHealth(ctx, api, a.Objects); err != nil {
+			return err
+		}
+	}
+	return note(ctx, api, keys)
 }
 
-// The ConfigMap that remembers. Its keys "applied.<name>" are read by provisioner/kube.
+// The ConfigMap that remembers. Its keys "applied.<name>" and "objects.<name>" are read
+// by provisioner/kube.
 const (
 	inventoryPath = "/api/v1/namespaces/kube-system/configmaps"
 	inventoryName = "provision-inventory"
 	appliedPrefix = "applied."
+	objectsPrefix = "objects."
 )
 
 // remember notes the sum of what was applied. It is a patch of one key, so that

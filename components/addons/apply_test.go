@@ -3,6 +3,7 @@ package addons_test
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"provision/components"
@@ -24,7 +25,7 @@ const inventory = "/api/v1/namespaces/kube-system/configmaps/provision-inventory
 func TestApplyRemembers(t *testing.T) {
 	c, site := running(t)
 	m := site.Machines["m1"]
-	for _, action := range addons.Actions(c, components.ClusterFacts{}) {
+	for _, action := range slices.Concat(addons.Optional(c, components.ClusterFacts{}), addons.Inventory(c, components.ClusterFacts{})) {
 		if err := action.Apply(t.Context(), m, site); err != nil {
 			t.Fatal(err)
 		}
@@ -35,17 +36,17 @@ func TestApplyRemembers(t *testing.T) {
 		}
 	}
 	facts := site.Cluster.Facts()
-	if len(facts.Applied) != 1 || len(addons.Actions(c, facts)) > 0 || len(addons.Nodes(c, c.Machines[1], facts)) > 0 {
+	if len(facts.Applied) != 3 || len(addons.Optional(c, facts)) > 0 || len(addons.Inventory(c, facts)) > 0 || len(addons.Nodes(c, c.Machines[1], facts)) > 0 {
 		t.Errorf("remembered: %v", facts.Applied)
 	}
 	// The machines are noted again: what was noted beside them stays.
 	c.Machines[0].Login, c.Machines[0].Address = "root@192.0.2.1:22", netip.MustParseAddr("192.0.2.77")
-	for _, action := range addons.Actions(c, facts) {
+	for _, action := range addons.Inventory(c, facts) {
 		if err := action.Apply(t.Context(), m, site); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if facts := site.Cluster.Facts(); len(facts.Applied) != 1 || facts.Inventory[0].Login == "" {
+	if facts := site.Cluster.Facts(); len(facts.Applied) != 3 || facts.Inventory[0].Login == "" {
 		t.Errorf("remembered: %v in %v", facts.Applied, site.Cluster.Object(inventory))
 	}
 }

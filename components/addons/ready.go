@@ -15,15 +15,19 @@ import (
 // already, so what is left is starting processes.
 const readyWithin = 3 * time.Minute
 
-// WaitReady waits until the Nodes are ready and DNS serves.
+// WaitReady waits until the Nodes are ready and DNS serves, where that is ours.
 type WaitReady struct {
 	Nodes []string
+	DNS   bool
 }
 
 // Component is "addons".
 func (WaitReady) Component() string { return "addons" }
 
 func (a WaitReady) String() string {
+	if !a.DNS {
+		return "wait until " + strings.Join(a.Nodes, ", ") + " can be used"
+	}
 	return "wait until " + strings.Join(a.Nodes, ", ") + " and DNS are ready"
 }
 
@@ -78,7 +82,7 @@ func (a WaitReady) missing(ctx context.Context, api components.API) ([]string, e
 		return nil, err
 	}
 	missing := slices.DeleteFunc(slices.Clone(a.Nodes), func(name string) bool { return ready[name] })
-	if len(missing) > 0 {
+	if len(missing) > 0 || !a.DNS {
 		return missing, nil
 	}
 	var dns struct {

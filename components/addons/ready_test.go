@@ -65,7 +65,7 @@ func TestWaitReadySaysWhatIsMissing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				site := settled(t, c.w1, c.replicas)
-				err := addons.WaitReady{Nodes: c.nodes}.Apply(t.Context(), site.Machines["m1"], site)
+				err := addons.WaitReady{Nodes: c.nodes, DNS: true}.Apply(t.Context(), site.Machines["m1"], site)
 				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {
 					t.Errorf("got %v, want %q", err, c.want)
 				}
@@ -78,7 +78,7 @@ func TestWaitReadyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := settled(t, "False", "1")
 		done := make(chan error, 1)
-		go func() { done <- addons.WaitReady{Nodes: []string{"m1", "w1"}}.Apply(t.Context(), nil, site) }()
+		go func() { done <- addons.WaitReady{Nodes: []string{"m1", "w1"}, DNS: true}.Apply(t.Context(), nil, site) }()
 		time.Sleep(time.Minute)
 		select {
 		case err := <-done:
@@ -110,7 +110,7 @@ func TestWaitReadyOutlivesAnAPIThatStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := &starting{Site: settled(t, "True", "1")}
 		site.refusals.Store(3)
-		if err := (addons.WaitReady{Nodes: []string{"m1", "w1"}}).Apply(t.Context(), nil, site); err != nil {
+		if err := (addons.WaitReady{Nodes: []string{"m1", "w1"}, DNS: true}).Apply(t.Context(), nil, site); err != nil {
 			t.Error(err)
 		}
 	})

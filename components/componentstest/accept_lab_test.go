@@ -21,14 +21,13 @@ import (
 	"testing"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"provision/components"
 	"provision/components/actions"
 	"provision/components/addons"
 	"provision/components/base"
 	"provision/components/etcd"
 	"provision/components/handover"
+	"provision/components/manifest"
 	"provision/components/master"
 	"provision/components/pki"
 	"provision/components/worker"
@@ -84,7 +83,8 @@ func TestAccept(t *testing.T) {
 	t.Logf("ready after %s", time.Since(start).Round(10*time.Millisecond))
 	processes = append(processes, launch(t, "controller-manager"), launch(t, "scheduler"))
 	apply(addons.Access(c, m, components.ClusterFacts{}))
-	apply(addons.Actions(c, components.ClusterFacts{}))
+	apply(addons.Optional(c, components.ClusterFacts{}))
+	apply(addons.Inventory(c, components.ClusterFacts{}))
 	apply(addons.Nodes(c, m, components.ClusterFacts{}))
 	apply(addons.Nodes(c, m, components.ClusterFacts{}))
 
@@ -270,6 +270,7 @@ func (h *here) Bundle(context.Context, io.Writer, map[string]bool) error {
 func (h *here) Turn(context.Context, handover.Parcel, string, map[string]bool) (components.Turn, error) {
 	return components.Turn{}, errors.ErrUnsupported
 }
+func (h *here) Open(string) (io.ReadCloser, error)                    { return nil, errors.ErrUnsupported }
 func (h *here) BundleFile(string) ([]byte, error)                     { return nil, errors.ErrUnsupported }
 func (h *here) API(context.Context) (components.API, error)           { return h, nil }
 func (h *here) APIOf(context.Context, string) (components.API, error) { return h, nil }
@@ -330,32 +331,39 @@ func (h *here) Do(ctx context.Context, method, path, contentType string, body []
 	return out, err
 }
 
-// Apply finds each document's path by the few kinds that there are.
+// Apply applies each document, and takes no field that the server does not know.
 func (h *here) Apply(ctx context.Context, manifests []byte) error {
-	for _, document := range bytes.Split(manifests, []byte("\n---\n")) {
-		var o struct {
-			APIVersion, Kind string
-			Metadata         struct{ Name, Namespace string }
-		}
-		if err := yaml.Unmarshal(document, &o); err != nil {
-			return err
-		}
-		plural := strings.ToLower(o.Kind) + "s"
-		if strings.HasSuffix(o.Kind, "Policy") {
-			plural = strings.TrimSuffix(plural, "ys") + "ies"
-		}
-		root := "/apis/"
-		if o.APIVersion == "v1" {
-			root = "/api/"
-		}
-		path := root + o.APIVersion + "/"
-		if o.Metadata.Namespace != "" {
-			path += "namespaces/" + o.Metadata.Namespace + "/"
-		}
-		path += plural + "/" + o.Metadata.Name + "?fieldManager=provision&force=true&fieldValidation=Strict"
-		if _, err := h.Do(ctx, "PATCH", path, "application/apply-patch+yaml", document); err != nil {
+	documents, err := manifest.Split(manifests)
+	if err != nil {
+		return err
+	}
+	for _, d := range documents {
+		path, _ := h.Path(ctx, d.Object)
+		if _, err := h.Do(ctx, "PATCH", path+"?fieldManager=provision&force=true&fieldValidation=Strict", "application/apply-patch+yaml", d.Body); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (h *here) ApplyAs(context.Context, string, string, []byte) error { return errors.ErrUnsupported }
+
+// Path goes by the few kinds that there are.
+func (h *here) Path(_ context.Context, o components.Object) (string, error) {
+	plural := strings.ToLower(o.Kind) + "s"
+	switch {
+	case strings.HasSuffix(o.Kind, "Policy"):
+		plural = strings.TrimSuffix(plural, "ys") + "ies"
+	case strings.HasSuffix(o.Kind, "Class"):
+		plural = strings.TrimSuffix(plural, "s") + "es"
+	}
+	path := "/apis/"
+	if o.APIVersion == "v1" {
+		path = "/api/"
+	}
+	path += o.APIVersion + "/"
+	if o.Namespace != "" {
+		path += "namespaces/" + o.Namespace + "/"
+	}
+	return path + plural + "/" + o.Name, nil
 }

@@ -1,6 +1,7 @@
 package componentstest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,7 @@ import (
 )
 
 // API is an API server made of memory: objects by path, merge patches, and
-// server-side apply by one field manager. It checks nothing that it is given.
+// server-side apply. It checks nothing that it is given.
 type API struct {
 	Always bool // it answers whatever the masters run
 
@@ -26,8 +27,8 @@ type API struct {
 	ready   func() bool
 	kubelet func(node string) string  // the version of one that runs; nil: nobody says
 	objects map[string]map[string]any // by path, without the query
-	applied map[string]map[string]any // what was applied last, by path
-	bundles map[string][]string       // the paths of what was applied together, by its sum
+	applied map[string]map[string]any // what was applied last, by field manager and path
+	bundles map[string][]string       // where in it is what was applied together, by its sum
 }
 
 func newAPI(ready func() bool) *API {
@@ -50,57 +51,76 @@ func (a *API) Ready(ctx context.Context) error {
 // Apply merges each document and takes away what an earlier one of the same
 // object had.
 func (a *API) Apply(ctx context.Context, manifests []byte) error {
+	return a.ApplyAs(ctx, "provision", "", manifests)
+}
+
+// ApplyAs is Apply for others.
+func (a *API) ApplyAs(ctx context.Context, manager, namespace string, manifests []byte) error {
 	if err := a.Ready(ctx); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var paths []string
+	var keys []string
 	for document := range strings.SplitSeq(string(manifests), "\n---\n") {
 		var object map[string]any
 		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
 			return err
 		}
-		at, err := pathOf(object)
-		if err != nil {
-			return err
+		version, _ := object["apiVersion"].(string)
+		kind, _ := object["kind"].(string)
+		metadata, _ := object["metadata"].(map[string]any)
+		name, _ := metadata["name"].(string)
+		in, _ := metadata["namespace"].(string)
+		if version == "" || kind == "" || name == "" {
+			return fmt.Errorf("apply: a document without apiVersion, kind or name")
 		}
+		at := pathOf(components.Object{APIVersion: version, Kind: kind, Namespace: cmp.Or(in, namespace), Name: name})
 		present := a.objects[at]
 		if present == nil {
 			present = map[string]any{}
 		}
-		remove(present, a.applied[at], object)
+		remove(present, a.applied[manager+at], object)
 		a.objects[at] = merge(present, object)
-		a.applied[at] = object
-		paths = append(paths, at)
+		a.applied[manager+at] = object
+		keys = append(keys, manager+at)
 	}
-	a.bundles[components.Sum(manifests)] = paths
+	a.bundles[components.Sum(manifests)] = keys
 	return nil
 }
 
-func pathOf(object map[string]any) (string, error) {
-	version, _ := object["apiVersion"].(string)
-	kind, _ := object["kind"].(string)
-	metadata, _ := object["metadata"].(map[string]any)
-	name, _ := metadata["name"].(string)
-	if version == "" || kind == "" || name == "" {
-		return "", fmt.Errorf("apply: a document without apiVersion, kind or name")
+// Path returns where Apply puts an object.
+func (a *API) Path(ctx context.Context, object components.Object) (string, error) {
+	return pathOf(object), a.Ready(ctx)
+}
+
+// clusterWide are kinds that are in no namespace.
+var clusterWide = map[string]bool{"Namespace": true, "Node": true, "ClusterRole": true, "StorageClass": true}
+
+func pathOf(o components.Object) string {
+	if clusterWide[o.Kind] {
+		o.Namespace = ""
 	}
-	root := "/apis/"
-	if version == "v1" {
-		root = "/api/"
+	path := "/apis/"
+	if o.APIVersion == "v1" {
+		path = "/api/"
 	}
-	if namespace, ok := metadata["namespace"].(string); ok {
-		return root + version + "/namespaces/" + namespace + "/" + plural(kind) + "/" + name, nil
+	path += o.APIVersion
+	if o.Namespace != "" {
+		path += "/namespaces/" + o.Namespace
 	}
-	return root + version + "/" + plural(kind) + "/" + name, nil
+	return path + "/" + plural(o.Kind) + "/" + o.Name
 }
 
 func plural(kind string) string {
-	if stem, is := strings.CutSuffix(strings.ToLower(kind), "y"); is {
+	kind = strings.ToLower(kind)
+	if stem, is := strings.CutSuffix(kind, "y"); is {
 		return stem + "ies"
 	}
-	return strings.ToLower(kind) + "s"
+	if strings.HasSuffix(kind, "s") { // StorageClass
+		kind += "e"
+	}
+	return kind + "s"
 }
 
 // Do serves objects by their paths.
@@ -203,7 +223,8 @@ func (a *API) Facts() components.ClusterFacts {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	facts := components.ClusterFacts{Reachable: true, Nodes: map[string]components.NodeFact{}, Applied: map[string]string{}, Edited: map[string][]string{}}
+	facts := components.ClusterFacts{Reachable: true, Nodes: map[string]components.NodeFact{}, Applied: map[string]string{},
+		Edited: map[string][]string{}, Objects: map[string][]components.Object{}}
 	for path := range a.objects {
 		if name, ok := strings.CutPrefix(path, "/api/v1/nodes/"); ok {
 			a.report(path)
@@ -218,11 +239,14 @@ func (a *API) Facts() components.ClusterFacts {
 	for key, value := range data {
 		if name, ok := strings.CutPrefix(key, "applied."); ok {
 			facts.Applied[name] = fmt.Sprint(value)
-			for _, path := range a.bundles[fmt.Sprint(value)] {
-				if components.Differs(a.applied[path], a.objects[path]) {
-					facts.Edited[name] = append(facts.Edited[name], fmt.Sprint(a.applied[path]["kind"], " ", path[strings.LastIndex(path, "/")+1:]))
+			for _, key := range a.bundles[fmt.Sprint(value)] {
+				if path, is := strings.CutPrefix(key, "provision/"); is && components.Differs(a.applied[key], a.objects["/"+path]) {
+					facts.Edited[name] = append(facts.Edited[name], fmt.Sprint(a.applied[key]["kind"], " ", path[strings.LastIndex(path, "/")+1:]))
 				}
 			}
+		}
+		if name, ok := strings.CutPrefix(key, "objects."); ok {
+			facts.Objects[name] = components.ParseObjects(fmt.Sprint(value))
 		}
 	}
 	return facts

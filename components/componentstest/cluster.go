@@ -21,17 +21,22 @@ func Cluster(names ...string) components.Cluster {
 			Arch: "amd64",
 			Files: map[string]string{
 				"bin/agent": sum("agent"), "bin/node": sum("node"), "bin/containerd": sum("containerd"),
-				"images/pause.tar": sum("pause"), "images/coredns.tar": sum("coredns"),
+				"images/pause.tar": sum("pause"), "images/coredns.tar": sum("coredns"), "images/volume.tar": sum("volume"),
+				"images/metrics-server.tar": sum("metrics-server"), "images/local-path-provisioner.tar": sum("local-path-provisioner"),
 			},
 			Images: []components.Image{
 				{Name: "provision.internal/coredns:1.15.0", File: "images/coredns.tar"},
+				{Name: "provision.internal/local-path-provisioner:0.0.30", File: "images/local-path-provisioner.tar"},
+				{Name: "provision.internal/metrics-server:0.9.0", File: "images/metrics-server.tar"},
 				{Name: "provision.internal/pause:3.10", File: "images/pause.tar"},
+				{Name: "provision.internal/volume:1", File: "images/volume.tar"},
 			},
 		},
 		Network: components.Network{
 			Pods: netip.MustParsePrefix("10.244.0.0/16"), NodeMask: 24,
 			Services: netip.MustParsePrefix("10.96.0.0/16"), Domain: "cluster.local",
 		},
+		Addons:  components.Addons{DNS: true, Metrics: true, Storage: true},
 		Overlay: components.Overlay{Mode: "auto", Port: components.PortWireGuard, Keepalive: 25 * time.Second},
 		Detect:  6 * time.Second,
 		Evict:   4 * time.Second,

@@ -72,7 +72,8 @@ func plan(c components.Cluster, site *Site) []job {
 		return addons.Nodes(c, m, cluster)
 	})
 	part(func(m components.MachineSpec, f components.Facts) []components.Action { return worker.Actions(c, m, f) })
-	first(addons.Actions(c, cluster))
+	first(addons.Optional(c, cluster))
+	first(addons.Inventory(c, cluster))
 	return jobs
 }
 

@@ -32,7 +32,7 @@ func (m *Machine) Facts() components.Facts {
 	for name, file := range m.files {
 		sum := components.Sum(file.content)
 		switch {
-		case ours(name) || slices.Contains(slices.Concat(base.Paths(), runtime.Paths()), name):
+		case ours(name) || slices.Contains(slices.Concat(base.Paths(), runtime.Paths(components.Cluster{})), name) || strings.HasPrefix(name, components.State+"/containerd/"):
 			if secret(name) {
 				sum = ""
 			}

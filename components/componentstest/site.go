@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -78,6 +79,9 @@ func (s *Site) Bundle(_ context.Context, w io.Writer, have map[string]bool) erro
 func (s *Site) Turn(context.Context, handover.Parcel, string, map[string]bool) (components.Turn, error) {
 	return components.Turn{Done: func(error) {}}, nil
 }
+
+// Open opens a file of this computer.
+func (s *Site) Open(name string) (io.ReadCloser, error) { return os.Open(name) }
 
 // BundleFile returns a file of the bundle.
 func (s *Site) BundleFile(name string) ([]byte, error) {

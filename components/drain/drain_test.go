@@ -31,6 +31,12 @@ func (tooMany) HTTPStatus() int { return 429 }
 func (c *cluster) API(context.Context) (components.API, error) { return c, nil }
 func (c *cluster) Ready(context.Context) error                 { return nil }
 func (c *cluster) Apply(context.Context, []byte) error         { return errors.ErrUnsupported }
+func (c *cluster) ApplyAs(context.Context, string, string, []byte) error {
+	return errors.ErrUnsupported
+}
+func (c *cluster) Path(context.Context, components.Object) (string, error) {
+	return "", errors.ErrUnsupported
+}
 
 func (c *cluster) Do(ctx context.Context, method, path, _ string, body []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {

@@ -29,6 +29,18 @@ func newSite(t *testing.T, ready string) site {
 	t.Helper()
 	s := site{componentstest.NewSite(componentstest.Cluster("m1", "m2", "w1"))}
 	s.Cluster.Always = true
+	if ready == "True" { // the API has it from kubelet
+		w1 := s.Machines["w1"]
+		const unit = "provision-kubelet.service"
+		if err := w1.WriteFile(t.Context(), components.Units+"/"+unit, 0o644, []byte("[Service]\n")); err != nil {
+			t.Fatal(err)
+		}
+		for _, verb := range [][]string{{"daemon-reload"}, {"start", unit}} {
+			if _, err := w1.Run(t.Context(), append([]string{"systemctl"}, verb...), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	post(t, s, nodes, `{"metadata":{"name":"w1","resourceVersion":"7"},"spec":{"taints":[{"key":"theirs","effect":"NoSchedule","timeAdded":"now"}]},
 		"status":{"conditions":[{"type":"Ready","status":"`+ready+`"}]}}`)
 	return s

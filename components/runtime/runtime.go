@@ -42,7 +42,15 @@ func Path(c components.Cluster) string {
 }
 
 // Paths are the files that facts must look at for this package.
-func Paths() []string { return []string{imageStamp} }
+func Paths(c components.Cluster) []string {
+	paths := []string{imageStamp}
+	for _, addon := range c.Own {
+		for _, archive := range addon.Images {
+			paths = append(paths, archiveStamp(archive))
+		}
+	}
+	return paths
+}
 
 // Actions put containerd's files in place, start it, and import the images.
 func Actions(c components.Cluster, _ components.MachineSpec, f components.Facts) []components.Action {

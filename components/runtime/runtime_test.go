@@ -53,7 +53,7 @@ func TestImagesAreImportedOnce(t *testing.T) {
 	if len(todo) != 1 {
 		t.Fatal("a bare machine needs images")
 	}
-	if got := todo[0].String(); got != "import images provision.internal/coredns:1.15.0, provision.internal/pause:3.10" {
+	if got := todo[0].String(); got != "import images provision.internal/coredns:1.15.0, provision.internal/local-path-provisioner:0.0.30, provision.internal/metrics-server:0.9.0, provision.internal/pause:3.10, provision.internal/volume:1" {
 		t.Error(got)
 	}
 	// Without containerd it fails, and is not taken for done.

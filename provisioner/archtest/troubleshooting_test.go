@@ -35,13 +35,13 @@ func TestTroubleshootingQuotesTheProgram(t *testing.T) {
 	}
 }
 
-// spoken is every string in the source of the provisioner, and of those programs on
-// machines whose sentences it shows: status the overlay's, down the removal's. Tests are left out.
+// spoken is every string in the source of the provisioner, of what it does to machines
+// and clusters, and of the overlay, whose agent's sentences status shows; tests left out.
 func spoken(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
 	for _, f := range source(t) {
-		if f.test || !in(f.dir, "provisioner") && !in(f.dir, "overlay") && !in(f.dir, "components/agent/remove") {
+		if f.test || !in(f.dir, "provisioner", "components", "overlay") {
 			continue
 		}
 		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, f.name), nil, 0)

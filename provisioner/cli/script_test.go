@@ -44,7 +44,10 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		Setup: func(env *testscript.Env) error {
-			data, id := bundletest.Make(t, "1.36.3", map[string]string{"bin/agent": "agent", "bin/node": "node"})
+			data, id := bundletest.Make(t, "1.36.3", map[string]string{
+				"bin/agent": "agent", "bin/node": "node", "images/coredns.tar": "", "images/metrics-server.tar": "",
+				"images/local-path-provisioner.tar": "", "images/volume.tar": "",
+			})
 			dir := filepath.Join(env.WorkDir, "bundles")
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				return err

@@ -59,18 +59,25 @@ func (a *app) open(ctx context.Context, path string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := a.with(file, b)
+	s, err := a.with(file, b)
+	if err != nil {
+		return nil, err
+	}
 	s.connect(ctx, file.Machines)
 	return s, nil
 }
 
-// with is a session of a file and a bundle, without any connection.
-func (a *app) with(file *config.File, b *bundle.Bundle) *session {
-	return &session{
-		app: a, file: file, bundle: b,
-		cluster: plan.Wanted(file, b.Components(), b.Manifest().Kubernetes),
-		clients: map[string]*ssh.Client{}, unreach: map[string]error{},
+// with is a session of a file, its addons and a bundle, without any connection.
+func (a *app) with(file *config.File, b *bundle.Bundle) (*session, error) {
+	cluster := plan.Wanted(file, b.Components(), b.Manifest().Kubernetes)
+	var err error
+	if cluster.Own, err = a.addons(file, cluster.Version); err != nil {
+		return nil, err
 	}
+	return &session{
+		app: a, file: file, bundle: b, cluster: cluster,
+		clients: map[string]*ssh.Client{}, unreach: map[string]error{},
+	}, nil
 }
 
 // openWithout connects to every machine without a bundle: for what sends none of it.

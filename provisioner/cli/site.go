@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"provision/components"
 	"provision/components/handover"
@@ -35,6 +36,9 @@ func (s site) Turn(ctx context.Context, what handover.Parcel, machine string, ha
 }
 
 func (s site) BundleSize(have map[string]bool) int64 { return s.bundle.Size(have) }
+
+// Open opens an image archive.
+func (s site) Open(name string) (io.ReadCloser, error) { return os.Open(name) }
 
 func (s site) BundleFile(name string) ([]byte, error) { return s.bundle.File(name) }
 

@@ -64,6 +64,9 @@ reach the others at the ports that the cluster needs.
     provision up cluster.hcl
     provision up cluster.hcl --yes --var-file site.vars
 
+Addons of the file are applied when the rest is ready, and waited for; one that left the file
+is deleted.
+
 Machines that left the file leave the cluster: emptied of pods, cleaned, and forgotten. One
 that does not answer is taken for dead, unless its Node is Ready, and is not cleaned.
 

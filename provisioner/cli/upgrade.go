@@ -87,7 +87,10 @@ func (a *app) upgrade(ctx context.Context, path string, u upgrade) error {
 	if err != nil {
 		return err
 	}
-	s := a.with(file, b)
+	s, err := a.with(file, b)
+	if err != nil {
+		return err
+	}
 	s.connect(ctx, file.Machines)
 	found, p, err := s.prepare(ctx)
 	if err != nil {
@@ -153,7 +156,10 @@ func (a *app) rollBack(ctx context.Context, path string, u upgrade) error {
 	}
 	asked := before.file.Cluster.Version
 	before.file.Cluster.Version = b.Manifest().Kubernetes
-	s := a.with(before.file, b)
+	s, err := a.with(before.file, b)
+	if err != nil {
+		return err
+	}
 	s.connect(ctx, s.file.Machines)
 	defer s.close()
 	if back.Finalised {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"provision/components"
+	"provision/provisioner/addon"
 	"provision/provisioner/config"
 )
 
@@ -79,6 +81,18 @@ func (a *app) load(path string) (*config.File, error) {
 	return file, nil
 }
 
+// addons are the file's, for that version of Kubernetes, with their images' sums. What
+// is wrong whatever the version was said by load.
+func (a *app) addons(file *config.File, version string) ([]components.Addon, error) {
+	var diags config.Diagnostics
+	own := addon.Read(file, version, &diags)
+	if diags.HasErrors() {
+		config.Write(a.stderr, diags, a.printer().Colour())
+		return nil, status(exitFailed)
+	}
+	return own, addon.Images(own)
+}
+
 // read reads the cluster file with the values that the command line gives it.
 func (a *app) read(path string) (*config.File, config.Diagnostics, error) {
 	vars := map[string]string{}
@@ -90,5 +104,11 @@ func (a *app) read(path string) (*config.File, config.Diagnostics, error) {
 		vars[name] = value
 	}
 	file, diags := config.Load(path, vars, a.varFiles...)
+	if file == nil {
+		return nil, diags, nil
+	}
+	if addon.Read(file, file.Cluster.Version, &diags); diags.HasErrors() {
+		file = nil
+	}
 	return file, diags, nil
 }

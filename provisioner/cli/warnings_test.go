@@ -19,6 +19,10 @@ type answers map[string]string
 
 func (answers) Ready(context.Context) error         { return nil }
 func (answers) Apply(context.Context, []byte) error { return nil }
+
+func (answers) ApplyAs(context.Context, string, string, []byte) error { return nil }
+
+func (answers) Path(context.Context, components.Object) (string, error) { return "", nil }
 func (a answers) Do(_ context.Context, _, path, _ string, _ []byte) ([]byte, error) {
 	before, _, _ := strings.Cut(path, "?")
 	if text, ok := a[before]; ok {

@@ -25,6 +25,7 @@ func (l *loader) cluster(block *clusterSchema, c *Cluster) {
 	c.Version = l.version(block.Version)
 	l.network(block.Network, &c.Network)
 	l.overlay(block.Overlay, &c.Overlay)
+	l.addons(block.Addons, &c.Addons)
 	l.api(block.API, c)
 	l.failover(block.Failover, &c.Failover)
 	c.Flags = Flags{

@@ -11,6 +11,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 // File is a cluster file, checked and complete.
@@ -18,6 +20,7 @@ type File struct {
 	Path     string // as it was given to Load
 	Cluster  Cluster
 	Machines []Machine // in the order of the file; for_each in the order of its keys
+	Addons   []Addon
 	// SSH is the cluster's ssh block: how to reach a machine that the file does not name any more.
 	SSH SSH
 }
@@ -28,6 +31,7 @@ type Cluster struct {
 	Version  string // of Kubernetes without a leading v; "" means the newest bundle there is
 	Network  Network
 	Overlay  Overlay
+	Addons   Addons
 	API      API
 	Failover Failover
 	Verify   Verify
@@ -81,6 +85,31 @@ type Overlay struct {
 	Keepalive time.Duration // between packets that keep NATs open; whole seconds; 0: none
 	Offloads  *bool         // of the userspace device; nil: except on kernels that get them wrong
 	PSK       bool          // a secret of the whole cluster goes into every handshake
+}
+
+// Addons says which of provision's own the cluster has.
+type Addons struct {
+	DNS     bool // CoreDNS
+	Metrics bool // metrics-server
+	Storage bool // local-path-provisioner
+}
+
+// Addon is one of the user's own. What its manifests say is not looked at here.
+type Addon struct {
+	Name      string // a DNS label
+	Namespace string // of objects that name none
+	Manifests []Manifest
+	Chart     string         // absolute path of a chart's folder or archive; "": none
+	Values    map[string]any // for the chart: whole numbers are int64, others float64
+	Images    []string       // absolute paths of image archives
+	// Place is where the file speaks of its chart or manifests, for Diagnostics.Refuse.
+	Place hcl.Range
+}
+
+// Manifest is a file of objects.
+type Manifest struct {
+	Path string
+	Text []byte
 }
 
 // API is how people and programs outside reach the API servers.

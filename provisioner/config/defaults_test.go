@@ -38,6 +38,7 @@ func TestDefaults(t *testing.T) {
 				Services: netip.MustParsePrefix("10.96.0.0/16"),
 				Domain:   "cluster.local",
 			},
+			Addons:   Addons{DNS: true, Metrics: true, Storage: true},
 			Overlay:  Overlay{Mode: "auto", Port: 51820, Keepalive: 25 * time.Second},
 			Failover: Failover{Detect: 6 * time.Second, Evict: 4 * time.Second},
 

@@ -71,6 +71,7 @@ func (l *loader) load(parser *hclparse.Parser, path string) *File {
 	file := &File{Path: path}
 	l.cluster(schema.Cluster, &file.Cluster)
 	blocks := l.machines(schema, file)
+	file.Addons = l.addonBlocks(schema.Addons)
 	l.crossCheck(schema, file, blocks)
 	return file
 }

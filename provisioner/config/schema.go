@@ -10,8 +10,19 @@ import "github.com/hashicorp/hcl/v2"
 type fileSchema struct {
 	Cluster   *clusterSchema   `hcl:"cluster,block"`
 	Machines  []machineSchema  `hcl:"machine,block"`
+	Addons    []addonSchema    `hcl:"addon,block"`
 	Variables []variableSchema `hcl:"variable,block"`
 	Locals    []localsSchema   `hcl:"locals,block"`
+}
+
+type addonSchema struct {
+	Name      string         `hcl:"name,label"`
+	NameRange hcl.Range      `hcl:"name,label_range"`
+	Manifests *hcl.Attribute `hcl:"manifests,optional"`
+	Chart     *hcl.Attribute `hcl:"chart,optional"`
+	Values    *hcl.Attribute `hcl:"values,optional"`
+	Namespace *hcl.Attribute `hcl:"namespace,optional"`
+	Images    *hcl.Attribute `hcl:"images,optional"`
 }
 
 type variableSchema struct {
@@ -32,6 +43,7 @@ type clusterSchema struct {
 	Version   *hcl.Attribute  `hcl:"version,optional"`
 	Network   *networkSchema  `hcl:"network,block"`
 	Overlay   *overlaySchema  `hcl:"overlay,block"`
+	Addons    *addonsSchema   `hcl:"addons,block"`
 	API       *apiSchema      `hcl:"api,block"`
 	Failover  *failoverSchema `hcl:"failover,block"`
 	SSH       *sshSchema      `hcl:"ssh,block"`
@@ -84,6 +96,12 @@ type overlaySchema struct {
 	Keepalive *hcl.Attribute `hcl:"persistent_keepalive,optional"`
 	Offloads  *hcl.Attribute `hcl:"offloads,optional"`
 	PSK       *hcl.Attribute `hcl:"psk,optional"`
+}
+
+type addonsSchema struct {
+	DNS     *hcl.Attribute `hcl:"dns,optional"`
+	Metrics *hcl.Attribute `hcl:"metrics,optional"`
+	Storage *hcl.Attribute `hcl:"storage,optional"`
 }
 
 type apiSchema struct {

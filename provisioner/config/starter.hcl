@@ -21,6 +21,11 @@ cluster "site" {
   #   port = 51820                 # UDP, open between the machines
   # }
 
+  # addons {
+  #   metrics = true               # kubectl top
+  #   storage = true               # a default StorageClass: folders of the machines
+  # }
+
   # failover {
   #   detect = "6s"                # a dead machine is noticed,
   #   evict  = "4s"                # and this much later its pods are replaced

@@ -13,6 +13,17 @@ type Diagnostics struct {
 	path  string // the cluster file
 }
 
+// Refuse adds a mistake that was found in what a part of the file names.
+func (d *Diagnostics) Refuse(at hcl.Range, summary, detail string) {
+	d.Diagnostics = append(d.Diagnostics, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &at})
+}
+
+// Warn adds a doubt about what a part of the file names.
+func (d *Diagnostics) Warn(at hcl.Range, summary, detail string) {
+	d.Refuse(at, summary, detail)
+	d.Diagnostics[len(d.Diagnostics)-1].Severity = hcl.DiagWarning
+}
+
 // Mistake is one diagnostic for a program to read. Line and Column count from 1
 // and are 0 where the mistake is of the file as a whole, or of the command line.
 type Mistake struct {

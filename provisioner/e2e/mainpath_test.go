@@ -67,6 +67,8 @@ func TestMainPath(t *testing.T) {
 		{"webhook", func(t *testing.T) { webhook(t, l) }},
 		{"edits", func(t *testing.T) { edits(t, l) }},
 		{"drift", func(t *testing.T) { drift(t, l) }},
+		{"addons", func(t *testing.T) { builtin(t, l) }},
+		{"addons of one's own", func(t *testing.T) { own(t, l) }},
 		{"verify", func(*testing.T) { l.provision(0, "verify") }},
 		{"a worker's power", func(t *testing.T) { failover(t, l) }},
 		{"a changed host key stops everything", func(t *testing.T) { hostKey(t, l) }},

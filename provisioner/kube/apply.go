@@ -1,20 +1,20 @@
 package kube
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/yaml"
+
+	"provision/components"
+	"provision/components/manifest"
 )
 
 // FieldManager is the name under which the API server remembers which fields
@@ -25,32 +25,25 @@ const FieldManager = "provision"
 // and a namespace or type that another object of the same call brings.
 const applyPatience = 30 * time.Second
 
-// manifest is one document, with what of it makes its path.
-type manifest struct {
-	groupVersionKind
-	name, namespace string
-	body            []byte
-}
-
-func (m manifest) String() string {
-	if m.namespace != "" {
-		return m.Kind + " " + m.namespace + "/" + m.name
-	}
-	return m.Kind + " " + m.name
-}
-
 // Apply applies YAML documents server-side and forces conflicts. Namespaces and
 // type definitions go first, the rest side by side. Every document is tried;
 // the error names each that failed.
 func (c *Client) Apply(ctx context.Context, manifests []byte) error {
-	documents, err := split(manifests)
+	return c.ApplyAs(ctx, FieldManager, "", manifests)
+}
+
+// ApplyAs is Apply as another field manager. Objects that name no namespace are in
+// the given one, or in the one called default.
+func (c *Client) ApplyAs(ctx context.Context, manager, namespace string, manifests []byte) error {
+	documents, err := manifest.Split(manifests)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyPatience)
 	defer cancel()
-	var first, rest []manifest
+	var first, rest []manifest.Document
 	for _, m := range documents {
+		m.Namespace = cmp.Or(m.Namespace, namespace)
 		switch m.Kind {
 		case "Namespace", "CustomResourceDefinition":
 			first = append(first, m)
@@ -58,20 +51,20 @@ func (c *Client) Apply(ctx context.Context, manifests []byte) error {
 			rest = append(rest, m)
 		}
 	}
-	if err := c.applyAll(ctx, first); err != nil {
+	if err := c.applyAll(ctx, manager, first); err != nil {
 		return err
 	}
-	return c.applyAll(ctx, rest)
+	return c.applyAll(ctx, manager, rest)
 }
 
-func (c *Client) applyAll(ctx context.Context, documents []manifest) error {
+func (c *Client) applyAll(ctx context.Context, manager string, documents []manifest.Document) error {
 	failures := make([]error, len(documents))
 	var group errgroup.Group
 	group.SetLimit(8)
 	for i, m := range documents {
 		group.Go(func() error {
-			if err := c.applyOne(ctx, m); err != nil {
-				failures[i] = fmt.Errorf("apply %s: %w", m, err)
+			if err := c.applyOne(ctx, manager, m); err != nil {
+				failures[i] = fmt.Errorf("apply %s: %w", m.Object, err)
 			}
 			return nil
 		})
@@ -80,10 +73,10 @@ func (c *Client) applyAll(ctx context.Context, documents []manifest) error {
 	return errors.Join(failures...)
 }
 
-func (c *Client) applyOne(ctx context.Context, m manifest) error {
+func (c *Client) applyOne(ctx context.Context, manager string, m manifest.Document) error {
 	wait := 50 * time.Millisecond
 	for {
-		err := c.patch(ctx, m)
+		err := c.patch(ctx, manager, m)
 		if err == nil || !transient(err) {
 			return err
 		}
@@ -101,30 +94,27 @@ func (c *Client) applyOne(ctx context.Context, m manifest) error {
 	}
 }
 
-func (c *Client) patch(ctx context.Context, m manifest) error {
-	path, err := c.path(ctx, m)
+func (c *Client) patch(ctx context.Context, manager string, m manifest.Document) error {
+	path, err := c.Path(ctx, m.Object)
 	if err != nil {
 		return err
 	}
-	_, err = c.Do(ctx, http.MethodPatch, path+"?fieldManager="+FieldManager+"&force=true", "application/apply-patch+yaml", m.body)
+	_, err = c.Do(ctx, http.MethodPatch, path+"?fieldManager="+url.QueryEscape(manager)+"&force=true", "application/apply-patch+yaml", m.Body)
 	return err
 }
 
-// path is the object's in the API.
-func (c *Client) path(ctx context.Context, m manifest) (string, error) {
-	found, err := c.resource(ctx, m.groupVersionKind)
+// Path returns an object's path in the API. A type that the server does not know
+// (yet) satisfies fs.ErrNotExist.
+func (c *Client) Path(ctx context.Context, object components.Object) (string, error) {
+	found, err := c.resource(ctx, groupVersionKind{object.APIVersion, object.Kind})
 	if err != nil {
 		return "", err
 	}
-	path := groupPath(m.APIVersion)
+	path := groupPath(object.APIVersion)
 	if found.Namespaced {
-		namespace := m.namespace
-		if namespace == "" {
-			namespace = "default"
-		}
-		path += "/namespaces/" + url.PathEscape(namespace)
+		path += "/namespaces/" + url.PathEscape(cmp.Or(object.Namespace, "default"))
 	}
-	return path + "/" + found.Plural + "/" + url.PathEscape(m.name), nil
+	return path + "/" + found.Plural + "/" + url.PathEscape(object.Name), nil
 }
 
 // transient says whether an error is one that an API server gives while it, its
@@ -134,6 +124,9 @@ func (c *Client) path(ctx context.Context, m manifest) (string, error) {
 func transient(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {
+		if strings.Contains(status.Message, "typed patch object") && !strings.Contains(status.Message, "no corresponding type") {
+			return false // 500, and the object has a field of another type than its kind knows
+		}
 		switch status.Code {
 		case http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError,
 			http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -145,39 +138,4 @@ func transient(err error) bool {
 	// certificate and a caller who gave up do not pass with time.
 	var certificate *tls.CertificateVerificationError
 	return !errors.As(err, &certificate) && !errors.Is(err, context.Canceled)
-}
-
-// split takes YAML documents apart and reads their names.
-func split(manifests []byte) ([]manifest, error) {
-	var result []manifest
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifests)))
-	for number := 1; ; number++ {
-		document, err := reader.Read()
-		if err == io.EOF {
-			return result, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("manifest %d: %w", number, err)
-		}
-		var head struct {
-			APIVersion string `json:"apiVersion"`
-			Kind       string `json:"kind"`
-			Metadata   struct{ Name, Namespace string }
-		}
-		if err := yaml.Unmarshal(document, &head); err != nil {
-			return nil, fmt.Errorf("manifest %d: %w", number, err)
-		}
-		switch {
-		case head.Kind == "" && head.APIVersion == "" && head.Metadata.Name == "":
-			continue // nothing but comments
-		case head.Kind == "" || head.APIVersion == "" || head.Metadata.Name == "":
-			return nil, fmt.Errorf("manifest %d: apiVersion, kind and metadata.name must be given", number)
-		}
-		result = append(result, manifest{
-			groupVersionKind: groupVersionKind{head.APIVersion, head.Kind},
-			name:             head.Metadata.Name,
-			namespace:        head.Metadata.Namespace,
-			body:             document,
-		})
-	}
 }

@@ -3,6 +3,7 @@ package kube
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"provision/components"
 )
 
 // recorder notes the requests that change something.
@@ -113,14 +116,39 @@ func TestApplyGivesUpAtOnceOnARefusal(t *testing.T) {
 	}
 }
 
-func TestSplitRefusesHalfAManifest(t *testing.T) {
-	for text, want := range map[string]string{
-		"kind: Pod\nmetadata: {name: a}\n":                                        "manifest 1: apiVersion, kind and metadata.name must be given",
-		"{apiVersion: v1, kind: Pod, metadata: {name: a}}\n---\napiVersion: v1\n": "manifest 2: apiVersion, kind and metadata.name must be given",
-		"a: [\n": "manifest 1: ",
+func TestWhatPasses(t *testing.T) {
+	for message, want := range map[string]bool{
+		"etcd is on its way": true,
+		"failed to create typed patch object (x/bad; /v1, Kind=ConfigMap): .data.a: expected string, got &value.valueUnstructured{}": false,
+		"failed to create typed patch object (x/new; a.example.org/v1, Kind=Cart): no corresponding type for a.example.org/v1":       true,
 	} {
-		if _, err := split([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%q: got %v, want %s", text, err, want)
+		if got := transient(&StatusError{Code: 500, Message: message}); got != want {
+			t.Errorf("%s: %v", message, got)
+		}
+	}
+}
+
+func TestPath(t *testing.T) {
+	client, _ := connectTo(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/apis/shop.example.org/v1" {
+			w.WriteHeader(404)
+			return
+		}
+		io.WriteString(w, `{"resources":[{"name":"baskets/status","kind":"Basket","namespaced":true},{"name":"baskets","kind":"Basket","namespaced":true}]}`)
+	})
+	for object, want := range map[components.Object]string{
+		{APIVersion: "v1", Kind: "Namespace", Name: "a"}:                           "/api/v1/namespaces/a",
+		{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "n", Name: "a"}:     "/apis/apps/v1/namespaces/n/deployments/a",
+		{APIVersion: "v1", Kind: "Secret", Name: "a"}:                              "/api/v1/namespaces/default/secrets/a",
+		{APIVersion: "shop.example.org/v1", Kind: "Basket", Name: "../../secrets"}: "/apis/shop.example.org/v1/namespaces/default/baskets/..%2F..%2Fsecrets",
+	} {
+		if got, err := client.Path(t.Context(), object); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", object, got, err, want)
+		}
+	}
+	for _, object := range []components.Object{{APIVersion: "shop.example.org/v1", Kind: "Cart", Name: "a"}, {APIVersion: "gone/v1", Kind: "Cart", Name: "a"}} {
+		if _, err := client.Path(t.Context(), object); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", object, err)
 		}
 	}
 }

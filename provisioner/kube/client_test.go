@@ -137,7 +137,7 @@ func TestFacts(t *testing.T) {
 					"nodeInfo":{"kubeletVersion":"v1.36.3"}}},
 				{"metadata":{"name":"w2"},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}}]}`)
 		case "/api/v1/namespaces/kube-system/configmaps/provision-inventory":
-			io.WriteString(w, `{"data":{"applied.coredns":"0123","other":"x"}}`)
+			io.WriteString(w, `{"data":{"applied.coredns":"0123","other":"x","objects.coredns":"[{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"namespace\":\"kube-system\",\"name\":\"kube-dns\"}]"}}`)
 		default:
 			t.Errorf("asked for %s", r.URL.Path)
 		}
@@ -153,6 +153,7 @@ func TestFacts(t *testing.T) {
 			"w2": {},
 		},
 		Applied: map[string]string{"coredns": "0123"},
+		Objects: map[string][]components.Object{"coredns": {{APIVersion: "v1", Kind: "Service", Namespace: "kube-system", Name: "kube-dns"}}},
 	}
 	got, err := client.Facts(t.Context())
 	if err != nil {

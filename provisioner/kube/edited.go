@@ -12,12 +12,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"provision/components"
+	"provision/components/manifest"
 )
 
 // Edited looks up each object of YAML documents, and names those that are not there,
 // or not as the documents have them.
 func (c *Client) Edited(ctx context.Context, manifests []byte) ([]string, error) {
-	documents, err := split(manifests)
+	documents, err := manifest.Split(manifests)
 	if err != nil {
 		return nil, err
 	}
@@ -36,14 +37,14 @@ func (c *Client) Edited(ctx context.Context, manifests []byte) ([]string, error)
 	var names []string
 	for i, m := range documents {
 		if differ[i] {
-			names = append(names, m.String())
+			names = append(names, m.Object.String())
 		}
 	}
 	return names, nil
 }
 
-func (c *Client) edited(ctx context.Context, m manifest) (bool, error) {
-	path, err := c.path(ctx, m)
+func (c *Client) edited(ctx context.Context, m manifest.Document) (bool, error) {
+	path, err := c.Path(ctx, m.Object)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
@@ -58,11 +59,11 @@ func (c *Client) edited(ctx context.Context, m manifest) (bool, error) {
 		return false, err
 	}
 	var want, have map[string]any
-	if err := yaml.Unmarshal(m.body, &want); err != nil {
-		return false, fmt.Errorf("%s: %w", m, err)
+	if err := yaml.Unmarshal(m.Body, &want); err != nil {
+		return false, fmt.Errorf("%s: %w", m.Object, err)
 	}
 	if err := json.Unmarshal(data, &have); err != nil {
-		return false, fmt.Errorf("%s: %w", m, err)
+		return false, fmt.Errorf("%s: %w", m.Object, err)
 	}
 	return components.Differs(want, have), nil
 }

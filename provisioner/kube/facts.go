@@ -17,10 +17,12 @@ import (
 
 // Inventory is the ConfigMap in kube-system in which components/addons notes
 // what it applied: each key is AppliedPrefix and an addon's name, its value the
-// SHA-256 (hex) of the manifests. machinesKey's value is a list of components.Member.
+// SHA-256 (hex) of the manifests. Keys of objectsPrefix hold lists of components.Object,
+// machinesKey's value is a list of components.Member.
 const (
 	Inventory     = "provision-inventory"
 	AppliedPrefix = "applied."
+	objectsPrefix = "objects."
 	machinesKey   = "machines"
 )
 
@@ -33,9 +35,8 @@ func (c *Client) Facts(ctx context.Context) (components.ClusterFacts, error) {
 		facts.Nodes, err = c.nodes(ctx)
 		return err
 	})
-	group.Go(func() (err error) {
-		facts.Applied, facts.Inventory, err = c.inventory(ctx)
-		return err
+	group.Go(func() error {
+		return c.inventory(ctx, &facts)
 	})
 	if err := group.Wait(); err != nil {
 		var status *StatusError
@@ -100,23 +101,28 @@ func (c *Client) nodes(ctx context.Context) (map[string]components.NodeFact, err
 	return nodes, nil
 }
 
-func (c *Client) inventory(ctx context.Context) (map[string]string, []components.Member, error) {
-	applied := map[string]string{}
+// inventory reads what was noted of addons and machines into the facts.
+func (c *Client) inventory(ctx context.Context, into *components.ClusterFacts) error {
+	into.Applied, into.Objects = map[string]string{}, map[string][]components.Object{}
 	data, err := c.Do(ctx, http.MethodGet, "/api/v1/namespaces/kube-system/configmaps/"+Inventory, "", nil)
 	if errors.Is(err, fs.ErrNotExist) {
-		return applied, nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	var inventory struct{ Data map[string]string }
 	if err := json.Unmarshal(data, &inventory); err != nil {
-		return nil, nil, fmt.Errorf("ConfigMap %s: %w", Inventory, err)
+		return fmt.Errorf("ConfigMap %s: %w", Inventory, err)
 	}
-	for key, sum := range inventory.Data {
+	for key, value := range inventory.Data {
 		if name, is := strings.CutPrefix(key, AppliedPrefix); is {
-			applied[name] = sum
+			into.Applied[name] = value
+		}
+		if name, is := strings.CutPrefix(key, objectsPrefix); is {
+			into.Objects[name] = components.ParseObjects(value)
 		}
 	}
-	return applied, components.ParseInventory(inventory.Data[machinesKey]), nil
+	into.Inventory = components.ParseInventory(inventory.Data[machinesKey])
+	return nil
 }

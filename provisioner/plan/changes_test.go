@@ -74,6 +74,8 @@ var edits = []change{
 			c.Machines[i].Sysctls = map[string]string{"net.core.somaxconn": "8192", "net.ipv4.tcp_rmem": "4096 131072 8388608"}
 		}
 	}},
+	{what: "`addons.metrics = false`", edit: func(c *components.Cluster) { c.Addons.Metrics = false }},
+	{what: "that line taken out", edit: func(c *components.Cluster) { c.Addons.Metrics = true }},
 	{what: "a worker's `address`", edit: func(c *components.Cluster) { specOf(c, "w1").Address = netip.MustParseAddr("192.0.2.99") }},
 	{what: "another bundle, of a patch version", edit: func(c *components.Cluster) { c.Version, c.Bundle.ID = "1.36.4", "1.36.4-aaaaaaaaaaaa" }},
 }
@@ -148,7 +150,18 @@ var drifts = []change{
 		role["rules"] = []any{map[string]any{"apiGroups": []any{"*"}, "resources": []any{"*"}, "verbs": []any{"*"}}}
 	})},
 	{what: "a ClusterRole was deleted", harm: kubectl(agentsRole, nil)},
+	{what: "CoreDNS's configuration was edited", harm: kubectl("/api/v1/namespaces/kube-system/configmaps/coredns", func(m map[string]any) {
+		m["data"] = map[string]any{"Corefile": ".:53 {}"}
+	})},
 	{what: "CoreDNS's Deployment was deleted", harm: kubectl("/apis/apps/v1/namespaces/kube-system/deployments/coredns", nil)},
+	{what: "metrics-server has no replicas", harm: kubectl("/apis/apps/v1/namespaces/kube-system/deployments/metrics-server", func(d map[string]any) {
+		d["spec"].(map[string]any)["replicas"] = 0
+	})},
+	{what: "metrics-server's APIService was deleted", harm: kubectl("/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io", nil)},
+	{what: "another StorageClass is the default", harm: kubectl("/apis/storage.k8s.io/v1/storageclasses/local-path", func(c map[string]any) {
+		c["metadata"].(map[string]any)["annotations"] = map[string]any{"storageclass.kubernetes.io/is-default-class": "false"}
+	})},
+	{what: "local-path storage's configuration was deleted", harm: kubectl("/api/v1/namespaces/local-path-storage/configmaps/local-path-config", nil)},
 	{what: "the inventory was deleted", harm: kubectl("/api/v1/namespaces/kube-system/configmaps/provision-inventory", nil)},
 }
 
@@ -325,6 +338,6 @@ What somebody changed on a machine or in the API behind the file's back is found
 const afterDrifts = `
 The overlay's links, addresses, routes and rules are its agent's: it puts them back within seconds, without a run.
 
-What is yours stays: labels, taints and annotations that the file does not name, more keys in objects of ours, drop-ins for units (` + "`systemctl edit`" + `), kernel settings and files that are not ours. Not found is a program of the bundle
+What is yours stays: labels, taints and annotations that the file does not name, more keys in objects of ours, objects of ` + "`addon`" + ` blocks (controllers change them, and a chart with a random password is never the same), drop-ins for units (` + "`systemctl edit`" + `), kernel settings and files that are not ours. Not found is a program of the bundle
 that was changed with its size, mode and time kept; and a secret that others could read is closed again, which does not make it one again.
 `

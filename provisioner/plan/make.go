@@ -16,7 +16,7 @@ import (
 
 // Questions is what facts must be asked for so that Make can decide.
 func Questions(c components.Cluster) facts.Questions {
-	return facts.Questions{Sysctls: base.Sysctls(c), Modules: base.Modules(), Files: slices.Concat(base.Paths(), runtime.Paths())}
+	return facts.Questions{Sysctls: base.Sysctls(c), Modules: base.Modules(), Files: slices.Concat(base.Paths(), runtime.Paths(c))}
 }
 
 // part plans one component's actions on one machine.
@@ -44,7 +44,8 @@ func inTurn(name string, of ...part) stages {
 
 // contents is the table of contents of every run, from bare machines to a
 // serving cluster. Stages are barriers; what a later one needs is in an earlier.
-// Those of an upgrade follow (finalise, followers), then the wait for what was made (settle), and what takes
+// Those of an upgrade follow (finalise, followers), then the wait for what was made
+// (settle), the user's own addons, which need a cluster that works, and what takes
 // machines away that the file does not name any more (farewell).
 var contents = []struct {
 	phase  string
@@ -65,7 +66,7 @@ var contents = []struct {
 		controlPlane,
 		at("access", once(access)),
 		at("nodes", labels),
-		inTurn("kubelets", kubelets, once(late(inventory))),
+		inTurn("kubelets", kubelets, once(optional), once(late(inventory))),
 	}},
 }
 
@@ -83,6 +84,7 @@ func Make(c components.Cluster, found Facts, now time.Time) Plan {
 	}
 	p.add("kubelets", w, followers)
 	p = w.settle(p)
+	p.add("addons", w, at("images", everywhere(runtime.Archives)), at("addons", once(ownAddons)))
 	p.add("leaving", w, farewell)
 	return p
 }
@@ -101,7 +103,7 @@ func (p *Plan) add(name string, w world, of ...stages) {
 // settle ends a plan with the wait for what it made; a plan that is empty but
 // for that is one for a cluster that is not well.
 func (w world) settle(p Plan) Plan {
-	wait := addons.WaitReady{}
+	wait := addons.WaitReady{DNS: w.Addons.DNS}
 	well := true
 	for _, m := range w.Machines {
 		if _, answered := w.facts.Machines[m.Name]; answered {
@@ -280,7 +282,7 @@ func enrol(w world) []Stage {
 
 // inventory, in a new cluster, can wait until everything else is under way.
 func inventory(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
-	return addons.Actions(w.Cluster, w.facts.Cluster)
+	return addons.Inventory(w.Cluster, w.facts.Cluster)
 }
 
 // late is a part for a cluster whose API does not answer yet.
@@ -291,6 +293,16 @@ func late(of part) part {
 		}
 		return of(w, m, f)
 	}
+}
+
+// optional is metrics and storage, which nothing of ours waits for.
+func optional(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
+	return addons.Optional(w.Cluster, w.facts.Cluster)
+}
+
+// ownAddons are the user's.
+func ownAddons(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
+	return addons.Own(w.Cluster, w.facts.Cluster)
 }
 
 // once is a part that needs doing on one master, whichever.

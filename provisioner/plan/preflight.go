@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"provision/components"
+	"provision/components/addons"
 	"provision/components/pki"
 	"provision/components/upgrade"
 )
@@ -48,7 +49,31 @@ func preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), settled(c, found), checkLeaving(c, found))
+	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), settled(c, found), checkLeaving(c, found), lacking(c), clashes(c))
+}
+
+// clashes finds objects of the user's addons that are ours: each run would give them
+// back and forth.
+func clashes(c components.Cluster) []Problem {
+	var problems []Problem
+	for o, addon := range addons.Clashes(c) {
+		problems = append(problems, Problem{"addon " + addon, fmt.Sprintf("holds %s, which is provision's own; leave it out", o)})
+	}
+	slices.SortFunc(problems, func(a, b Problem) int { return strings.Compare(a.Error(), b.Error()) })
+	return problems
+}
+
+// lacking finds addons whose images the bundle does not have.
+func lacking(c components.Cluster) []Problem {
+	needs := addons.NeedsImages(c.Addons)
+	var problems []Problem
+	for _, name := range slices.Sorted(maps.Keys(needs)) {
+		if c.Image(name) == "" {
+			problems = append(problems, Problem{"the bundle", fmt.Sprintf(
+				"has no image %s: it is older than this program; build it again (make bundle), or say addons { %s = false } in the cluster block", name, needs[name])})
+		}
+	}
+	return problems
 }
 
 // Strangers finds machines of a cluster of another name: whoever has the wrong

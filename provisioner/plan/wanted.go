@@ -16,6 +16,7 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 		Bundle:  bundle,
 		Network: components.Network(file.Cluster.Network),
 		Overlay: components.Overlay(file.Cluster.Overlay),
+		Addons:  components.Addons(file.Cluster.Addons),
 		Detect:  file.Cluster.Failover.Detect,
 		Evict:   file.Cluster.Failover.Evict,
 

@@ -188,7 +188,10 @@ func (c *crowd) write(t testing.TB, names []string, servers []*sshtest.Server, k
 // contents are a bundle's files; what they hold cannot be made smaller.
 func contents(size int) map[string]string {
 	random := rand.NewChaCha8([32]byte{})
-	files := map[string]string{"images/pause.tar": "pause", "images/coredns.tar": "coredns", "images/probe.tar": "probe"}
+	files := map[string]string{}
+	for _, name := range []string{"pause", "coredns", "probe", "metrics-server", "local-path-provisioner", "volume"} {
+		files["images/"+name+".tar"] = name
+	}
 	for _, name := range []string{"bin/agent", "bin/node", "bin/containerd", "bin/runc"} {
 		text := make([]byte, size/4)
 		random.Read(text)

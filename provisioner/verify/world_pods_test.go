@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"provision/components"
 	"provision/components/wire"
 	"provision/overlay"
 	"provision/provisioner/mesh"
@@ -99,4 +100,10 @@ func (w *world) Exec(_ context.Context, _, name string, argv []string) (stdout, 
 	}
 	text, _ := json.Marshal(got)
 	return text, nil, nil
+}
+
+func (w *world) ApplyAs(context.Context, string, string, []byte) error { return errors.ErrUnsupported }
+
+func (w *world) Path(context.Context, components.Object) (string, error) {
+	return "", errors.ErrUnsupported
 }

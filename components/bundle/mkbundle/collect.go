@@ -50,7 +50,10 @@ func (b *builder) collect(ctx context.Context) (*contents, error) {
 			return err
 		})
 	}
-	images := b.images()
+	images, err := b.images()
+	if err != nil {
+		return nil, err
+	}
 	for _, image := range images {
 		group.Go(func() error { return b.addImage(working, c, image) })
 	}
@@ -71,14 +74,33 @@ type image struct {
 	user    string
 }
 
-func (b *builder) images() []image {
-	const nobody = "65532:65532"
+// images lists the images. The one that makes volumes' folders runs as root: the
+// folders are root's, and what is in them anybody's.
+func (b *builder) images() ([]image, error) {
+	const nobody, root = "65532:65532", "0:0"
+	version := func(module, of string) (string, error) {
+		mod, err := os.ReadFile(filepath.Join(b.root, module, "go.mod"))
+		return pinned(mod, of), err
+	}
+	metricsVersion, err := version(metricsModule, metrics)
+	if err != nil {
+		return nil, err
+	}
+	storageVersion, err := version(storageModule, storage)
+	if err != nil {
+		return nil, err
+	}
 	return []image{
 		{program: program{name: "pause", pkg: "./components/images/pause"}, user: nobody},
 		{program: program{name: "probe", pkg: "./components/images/probe"}, user: nobody},
 		{program: program{name: "coredns", module: corednsModule, pkg: ".", tags: "grpcnotrace", sealed: true,
-			ldflags: "-X github.com/coredns/coredns/coremain.GitCommit=unknown"}, user: nobody},
-	}
+			ldflags: "-X " + coredns + "/coremain.GitCommit=unknown"}, user: nobody},
+		{program: program{name: "metrics-server", module: metricsModule, pkg: ".", tags: "grpcnotrace", sealed: true,
+			ldflags: "-X k8s.io/client-go/pkg/version.gitVersion=" + metricsVersion}, user: nobody},
+		{program: program{name: "local-path-provisioner", module: storageModule, pkg: storage, sealed: true,
+			ldflags: "-X main.VERSION=" + storageVersion}, user: nobody},
+		{program: program{name: "volume", pkg: "./components/images/volume"}, user: root},
+	}, nil
 }
 
 func (b *builder) addImage(ctx context.Context, c *contents, i image) error {

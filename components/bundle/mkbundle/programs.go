@@ -13,11 +13,15 @@ const (
 	nodeModule     = "components/node"
 	upstreamModule = "components/runtime/upstream"
 	corednsModule  = "components/images/coredns"
+	metricsModule  = "components/images/metrics-server"
+	storageModule  = "components/images/local-path-provisioner"
 
 	containerd = "github.com/containerd/containerd/v2"
 	cni        = "github.com/containernetworking/plugins"
 	runc       = "github.com/opencontainers/runc"
 	coredns    = "github.com/coredns/coredns"
+	metrics    = "sigs.k8s.io/metrics-server"
+	storage    = "github.com/rancher/local-path-provisioner"
 
 	// containerd without what no machine of ours uses: block device and
 	// copy-on-write file system snapshotters, and tracing.
