@@ -67,7 +67,7 @@ step lab tests
 # These make namespaces of their own, and need the control groups that entering one hides.
 go test -tags lab -count=1 -p 1 -timeout 40m -v ./components/... ./provisioner/report |
   grep -v -e '^=== RUN' -e '\[no test files\]'
-ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 55m -v ./testenv/... ./overlay/... ./provisioner/facts ./provisioner/e2e/... |
+ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 80m -v ./testenv/... ./overlay/... ./provisioner/facts ./provisioner/e2e/... |
   grep -v -e '^=== RUN' -e '\[no test files\]'
 
 if [ "$(uname -m)" = x86_64 ]; then
