@@ -128,6 +128,8 @@ func drift(t *testing.T, l *lab) {
 	l.kubectl("taint", "node", "m1", "node-role.kubernetes.io/control-plane-")
 	l.kubectl("patch", "clusterrole", "provision:agents", "--type=json", `-p=[{"op":"add","path":"/rules/0/verbs/-","value":"delete"}]`)
 	l.kubectl("delete", "-n", "kube-system", "configmap", "coredns")
+	l.kubectl("scale", "-n", "kube-system", "deployment", "metrics-server", "--replicas=0")
+	l.kubectl("delete", "storageclass", "local-path")
 	l.kubectl("delete", "node", "w2")
 	out := l.provision(2, "plan")
 	for _, want := range []string{
@@ -136,6 +138,7 @@ func drift(t *testing.T, l *lab) {
 		"write /etc/modules-load.d/provision.conf", "set sysctl net.core.somaxconn=5000", ": cni/portmap",
 		"start scheduler", "write /etc/provision/scheduler.yaml", "give /etc/provision/pki/cluster-ca.key its mode 0600 back",
 		"of which somebody changed ClusterRole provision:agents", "of which somebody changed ConfigMap kube-system/coredns",
+		"of which somebody changed Deployment kube-system/metrics-server", "of which somebody changed StorageClass local-path",
 		"set node w1", "set node m1", "set node w2",
 	} {
 		if !strings.Contains(out.stdout, want) {
