@@ -79,6 +79,7 @@ func TestAHostileListTakesNoServerAway(t *testing.T) {
 	defer stranger.Close()
 	b := start(t, one)
 	b.follow()
+	b.eventually("it follows", func() bool { return strings.Count(b.log.String(), "listening") == 2 })
 	c, _ := b.open(one)
 	b.tell(freePort(t), netip.MustParseAddrPort(stranger.Listener.Addr().String()))
 	b.eventually("all three are held", func() bool { return len(b.holds()) == 3 })
