@@ -29,6 +29,9 @@ const (
 type Drain struct {
 	Node    string
 	Timeout time.Duration // 0: 5 minutes
+	// Spares says that the machine stays, and pods that nobody would make anew elsewhere
+	// stay on it.
+	Spares bool
 }
 
 // Component is "drain".
@@ -228,7 +231,9 @@ func (a Drain) pods(ctx context.Context, api components.API) ([]pod, error) {
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, fmt.Errorf("the list of pods: %w", err)
 	}
-	return slices.DeleteFunc(list.Items, func(p pod) bool { return p.Spec.NodeName != a.Node || p.stays() }), nil
+	return slices.DeleteFunc(list.Items, func(p pod) bool {
+		return p.Spec.NodeName != a.Node || p.stays() || a.Spares && p.controller().UID == ""
+	}), nil
 }
 
 // stays says that a pod is no concern of a drain.

@@ -60,6 +60,7 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	p.apiServer()
 	p.controllerManager()
 	p.scheduler()
+	p.final()
 	p.approver()
 	d.Start(false, APIServer, controllerManager, scheduler, approver)
 	if d.Starts(APIServer) {
@@ -71,11 +72,15 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 // emulation leaves word of which version the control plane behaves as: whoever looks
 // at the machine knows by it that the upgrade can be taken back.
 func (p plane) emulation() {
-	_, there := p.f.Files[upgrade.EmulateFile]
-	switch {
-	case p.c.Emulate != "":
+	if p.c.Emulate != "" {
 		p.File(upgrade.EmulateFile, 0o644, upgrade.Emulate(p.c.Emulate))
-	case there:
+	}
+}
+
+// final takes that word back once the API server's unit says nothing of it: who finds
+// neither knows an upgrade that is finalised, and must not find that too early.
+func (p plane) final() {
+	if _, there := p.f.Files[upgrade.EmulateFile]; there && p.c.Emulate == "" {
 		p.Add(actions.Remove{Of: "master", Path: upgrade.EmulateFile})
 	}
 }

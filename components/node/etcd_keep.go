@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -123,7 +124,7 @@ func (s schedule) keep(now time.Time, take func() (image, error)) (string, error
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return "", err
 	}
-	left, err := filepath.Glob(filepath.Join(s.dir, ".writing-*"))
+	left, err := filepath.Glob(filepath.Join(s.dir, temporary+s.prefix+"*"))
 	if err != nil {
 		return "", err
 	}
@@ -145,14 +146,19 @@ func (s schedule) keep(now time.Time, take func() (image, error)) (string, error
 		return "", fmt.Errorf("%d MB are free, and a snapshot has %d", free>>20, content.Size()>>20)
 	}
 	name := filepath.Join(s.dir, s.prefix+now.UTC().Format(keptTime)+keptSuffix)
-	if err := write(s.dir, name, content); err != nil {
+	if err := write(s.dir, temporary+s.prefix, name, content); err != nil {
 		return "", err
 	}
 	names, err := s.names()
 	if err != nil {
 		return "", err
 	}
-	for _, old := range names[:max(0, len(names)-s.most)] {
+	// Those that a wrong clock dated after now go first; never the one just written.
+	names = slices.DeleteFunc(names, func(other string) bool { return other == filepath.Base(name) })
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Or(-compare(s.after(a, now), s.after(b, now)), strings.Compare(a, b))
+	})
+	for _, old := range names[:max(0, len(names)+1-s.most)] {
 		if err := os.Remove(filepath.Join(s.dir, old)); err != nil {
 			return "", err
 		}
@@ -160,9 +166,28 @@ func (s schedule) keep(now time.Time, take func() (image, error)) (string, error
 	return name, nil
 }
 
+// temporary begins the names of those that are being written.
+const temporary = ".writing-"
+
+// after says that a snapshot is dated after now.
+func (s schedule) after(name string, now time.Time) bool {
+	at, err := s.at(name)
+	return err == nil && at.After(now)
+}
+
+func compare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
 // write makes the file whole, under another name, before it gets its own.
-func write(dir, name string, content io.WriterTo) error {
-	out, err := os.CreateTemp(dir, ".writing-*") // 0600
+func write(dir, prefix, name string, content io.WriterTo) error {
+	out, err := os.CreateTemp(dir, prefix+"*") // 0600
 	if err != nil {
 		return err
 	}

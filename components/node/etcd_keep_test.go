@@ -27,7 +27,7 @@ func TestSnapshotsAreKept(t *testing.T) {
 	if wait, err := s.due(now); wait > 0 || err != nil {
 		t.Errorf("the first is due in %v, %v", wait, err)
 	}
-	os.WriteFile(filepath.Join(s.dir, ".writing-1"), nil, 0o600)
+	os.WriteFile(filepath.Join(s.dir, ".writing-etcd-1"), nil, 0o600)
 	for _, others := range []string{"mine.txt", "upgrade-20200101T000000Z.db"} {
 		os.WriteFile(filepath.Join(s.dir, others), nil, 0o600)
 	}
@@ -49,7 +49,7 @@ func TestSnapshotsAreKept(t *testing.T) {
 	if err != nil || len(names) != 3 || names[0] != "etcd-20260102T050405Z.db" {
 		t.Errorf("kept are %v, %v", names, err)
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, ".writing-1")); err == nil {
+	if _, err := os.Stat(filepath.Join(s.dir, ".writing-etcd-1")); err == nil {
 		t.Error("what a killed member left is there")
 	}
 	for _, others := range []string{"mine.txt", "upgrade-20200101T000000Z.db"} {
@@ -76,5 +76,22 @@ func TestASnapshotDoesNotFillTheDisk(t *testing.T) {
 	s.run(ctx, zap.NewNop(), func() (image, error) { return text("x"), nil })
 	if names, err := s.names(); err != nil || len(names) != 1 {
 		t.Errorf("%v, %v", names, err)
+	}
+}
+
+// A clock that was ahead for a while leaves snapshots of the future, which must not cost
+// the present ones.
+func TestSnapshotsOfTheFutureGoFirst(t *testing.T) {
+	s := schedule{dir: t.TempDir(), prefix: onSchedule, every: time.Hour, most: 2}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	take := func() (image, error) { return text("x"), nil }
+	for _, at := range []time.Time{now.AddDate(1, 0, 0), now.AddDate(1, 0, 1), now, now.Add(time.Hour)} {
+		if _, err := s.keep(at, take); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := s.names()
+	if err != nil || len(names) != 2 || names[0] != "etcd-20260102T030405Z.db" || names[1] != "etcd-20260102T040405Z.db" {
+		t.Errorf("kept are %v, %v", names, err)
 	}
 }

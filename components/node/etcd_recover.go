@@ -153,7 +153,11 @@ func (s store) begin(ctx context.Context, config *embed.Config, name, token, fro
 		return err
 	}
 	present, next := filepath.Join(s.dir, "member"), filepath.Join(folder, "member")
-	if err := unix.Renameat2(unix.AT_FDCWD, present, unix.AT_FDCWD, next, unix.RENAME_EXCHANGE); err != nil {
+	err = unix.Renameat2(unix.AT_FDCWD, present, unix.AT_FDCWD, next, unix.RENAME_EXCHANGE)
+	if from != "" && errors.Is(err, fs.ErrNotExist) {
+		err = os.Rename(next, present) // its data were set aside already
+	}
+	if err != nil {
 		return fmt.Errorf("exchange %s and %s: %w", present, next, err)
 	}
 	return errors.Join(s.sync(), os.RemoveAll(work))

@@ -16,7 +16,7 @@ import (
 // newSnapshotCommand writes what this machine's member holds to standard output, as
 // etcd's own tools write a snapshot: its last 32 bytes are the SHA-256 of the rest.
 func newSnapshotCommand() *cobra.Command {
-	var pki, endpoint, into string
+	var pki, endpoint, into, of string
 	cmd := &cobra.Command{
 		Use:   "etcd-snapshot",
 		Short: "Write a snapshot of this machine's member to standard output, or into a folder before an upgrade",
@@ -36,7 +36,7 @@ func newSnapshotCommand() *cobra.Command {
 				_, err = image.WriteTo(os.Stdout)
 				return err
 			}
-			kept := schedule{dir: into, prefix: beforeUpgrade, most: mostBeforeUpgrades}
+			kept := schedule{dir: into, prefix: beforeUpgrade + of + "-", most: mostBeforeUpgrades}
 			name, err := kept.keep(time.Now(), func() (image, error) { return m.image(cmd.Context()) })
 			if err == nil {
 				_, err = fmt.Fprintln(os.Stdout, filepath.Base(name))
@@ -46,6 +46,7 @@ func newSnapshotCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&pki, "pki", "/etc/provision/pki", "folder of the API server's identity towards etcd")
 	cmd.Flags().StringVar(&endpoint, "endpoint", "https://127.0.0.1:2379", "this machine's member")
+	cmd.Flags().StringVar(&of, "of", "", "the version of Kubernetes that wrote what is kept, for its name")
 	cmd.Flags().StringVar(&into, "into", "", "folder to keep it in, as one of before an upgrade")
 	return cmd
 }

@@ -89,8 +89,8 @@ func (a Keep) Apply(ctx context.Context, on components.Machine, _ components.Sit
 	return on.WriteFile(ctx, PreviousFile, 0o600, text)
 }
 
-// back puts the files back and has what ran before run again.
-func back(ctx context.Context, on components.Machine) (previous, error) {
+// read reads what was kept; fs.ErrNotExist where nothing was.
+func read(ctx context.Context, on components.Machine) (previous, error) {
 	var kept previous
 	text, err := on.ReadFile(ctx, PreviousFile)
 	if err != nil {
@@ -98,6 +98,15 @@ func back(ctx context.Context, on components.Machine) (previous, error) {
 	}
 	if err := json.Unmarshal(text, &kept); err != nil {
 		return kept, fmt.Errorf("%s: %w", PreviousFile, err)
+	}
+	return kept, nil
+}
+
+// back puts the files back and has what ran before run again.
+func back(ctx context.Context, on components.Machine) (previous, error) {
+	kept, err := read(ctx, on)
+	if err != nil {
+		return kept, err
 	}
 	for _, file := range kept.Files {
 		if !file.There {
@@ -112,6 +121,9 @@ func back(ctx context.Context, on components.Machine) (previous, error) {
 	}
 	if _, err := on.Run(ctx, []string{"systemctl", "daemon-reload"}, nil); err != nil {
 		return kept, err
+	}
+	if len(kept.Units) == 0 {
+		return kept, nil
 	}
 	_, err = on.Run(ctx, append([]string{"systemctl", "restart", "--no-block"}, kept.Units...), nil)
 	return kept, err

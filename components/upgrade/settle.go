@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,8 @@ const (
 	settlePause = 200 * time.Millisecond // between two looks
 	mostDeaths  = 3                      // of a unit, while it is waited for
 )
+
+var kubelet = actions.Service("kubelet")
 
 // Component is "upgrade".
 func (Settle) Component() string { return "upgrade" }
@@ -81,6 +84,17 @@ func (a Settle) Rescue(ctx context.Context, on components.Machine, site componen
 func (a Settle) serves(ctx context.Context, on components.Machine, site components.Site) error {
 	ctx, cancel := context.WithTimeout(ctx, serveWithin)
 	defer cancel()
+	// What a killed run restarted is looked at as well, whichever step it was in.
+	if kept, err := read(ctx, on); err == nil {
+		for _, name := range kept.Units {
+			if !slices.Contains(a.Units, name) {
+				a.Units = append(slices.Clip(a.Units), name)
+			}
+		}
+		if a.Node == "" && slices.Contains(kept.Units, kubelet) {
+			a.Node = on.Name()
+		}
+	}
 	var first map[string]unit
 	var since time.Time
 	var last error

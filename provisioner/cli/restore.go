@@ -255,6 +255,7 @@ func (a *app) restore(ctx context.Context, path, from, identity string, yes bool
 	if err := errors.Join(err, s.lostMasters(), s.strangers()); err != nil {
 		return err
 	}
+	s.leaveFenced(found)
 	if err := problems(plan.CheckRestore(s.cluster, found, of)); err != nil {
 		return err
 	}

@@ -205,7 +205,7 @@ func (s *session) toSnapshot(ctx context.Context, back plan.Back, u upgrade) err
 	if err != nil {
 		return err
 	}
-	from, err := chooseSnapshot(kept, u.snapshot)
+	from, err := chooseSnapshot(kept, u.snapshot, back.Version)
 	if err != nil {
 		return err
 	}
@@ -213,6 +213,7 @@ func (s *session) toSnapshot(ctx context.Context, back plan.Back, u upgrade) err
 	if err := errors.Join(err, s.lostMasters(), s.strangers()); err != nil {
 		return err
 	}
+	s.leaveFenced(found)
 	s.answered = false // it is about to go, and comes back
 	now := time.Now()
 	p := plan.RollBack(s.cluster, found, from, now)
@@ -246,7 +247,7 @@ func (s *session) toSnapshot(ctx context.Context, back plan.Back, u upgrade) err
 }
 
 // snapshotForm is what the snapshots of a master are called.
-var snapshotForm = regexp.MustCompile(`^(etcd|upgrade)-[0-9]{8}T[0-9]{6}Z\.db$`)
+var snapshotForm = regexp.MustCompile(`^(etcd|upgrade-([0-9]+\.[0-9]+)\.[0-9a-z.-]+)-[0-9]{8}T[0-9]{6}Z\.db$`)
 
 // keptSnapshots are those that masters keep, by the machines that answer.
 func (s *session) keptSnapshots(ctx context.Context) ([]plan.Snapshot, error) {
@@ -269,18 +270,21 @@ func (s *session) keptSnapshots(ctx context.Context) ([]plan.Snapshot, error) {
 	return all, context.Cause(ctx)
 }
 
-// chooseSnapshot is the one named, else the newest of before an upgrade.
-func chooseSnapshot(kept []plan.Snapshot, name string) (plan.Snapshot, error) {
-	slices.SortStableFunc(kept, func(a, b plan.Snapshot) int { return strings.Compare(b.Name, a.Name) })
+// chooseSnapshot is the one named, else the newest that was kept before an upgrade from
+// that minor version: one of a later version it could not read.
+func chooseSnapshot(kept []plan.Snapshot, name, version string) (plan.Snapshot, error) {
+	taken := func(s plan.Snapshot) string { return s.Name[strings.LastIndex(s.Name, "-"):] }
+	slices.SortStableFunc(kept, func(a, b plan.Snapshot) int { return strings.Compare(taken(b), taken(a)) })
 	var names []string
 	for _, snapshot := range kept {
-		if snapshot.Name == name || name == "" && strings.HasPrefix(snapshot.Name, "upgrade-") {
+		of := snapshotForm.FindStringSubmatch(snapshot.Name)[2]
+		if snapshot.Name == name || name == "" && of != "" && strings.HasPrefix(version, of+".") {
 			return snapshot, nil
 		}
 		names = append(names, snapshot.Name+" on "+snapshot.Machine)
 	}
 	if name == "" {
-		return plan.Snapshot{}, errors.New("no master keeps a snapshot of before an upgrade: there is no way back but a backup (`provision restore`)")
+		return plan.Snapshot{}, errors.New("no master keeps a snapshot of before an upgrade from that version: there is no way back but a backup (`provision restore`)")
 	}
 	return plan.Snapshot{}, fmt.Errorf("no master keeps a snapshot called %.60q; there are: %s", name, strings.Join(names, ", "))
 }

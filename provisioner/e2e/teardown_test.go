@@ -251,7 +251,7 @@ func goneWithoutJournal(t *testing.T, d *teardown) {
 func goneWhenHalfMade(t *testing.T, d *teardown) {
 	for _, moment := range []string{
 		`"component":"bundle","action":"send the agent`, `"component":"bundle","action":"send and unpack`,
-		`"component":"pki","action":"issue`, `"component":"units","action":"start etcd`, `"component":"units","action":"start kubelet`,
+		`"component":"pki","action":"issue`, `"component":"units","action":"start etcd`, `"action":"start kubelet`,
 	} {
 		up := d.start("up", "--json")
 		up.says(moment)

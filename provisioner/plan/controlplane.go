@@ -25,7 +25,7 @@ func controlPlane(w world) []Stage {
 	members := func(w world, m components.MachineSpec, f components.Facts) []components.Action {
 		return etcd.Actions(w.Cluster, m, f, view.Step(m))
 	}
-	network, plane, containers := everywhere(worker.Network), everywhere(master.Actions), everywhere(runtime.Actions)
+	network, containers := everywhere(worker.Network), everywhere(runtime.Actions)
 
 	begin, serve := Stage{Name: "control plane"}, Stage{Name: "control planes"}
 	var joins, turns []Stage
@@ -40,7 +40,7 @@ func controlPlane(w world) []Stage {
 			continue
 		}
 		f := w.facts.Machines[m.Name]
-		if m.Role == components.Worker && w.behind(f) {
+		if m.Role == components.Worker && w.late(m, f) {
 			continue // see followers
 		}
 		job := w.job(m, members, network, plane, containers)

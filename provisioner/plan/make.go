@@ -257,7 +257,7 @@ func labels(w world, m components.MachineSpec, _ components.Facts) []components.
 // kubelets come to the API last; those of machines that are behind later still: see
 // followers.
 func kubelets(w world, m components.MachineSpec, f components.Facts) []components.Action {
-	if w.behind(f) {
+	if w.late(m, f) {
 		return nil
 	}
 	return kubelet(w, m, f)

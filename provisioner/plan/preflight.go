@@ -103,11 +103,16 @@ func versions(c components.Cluster, found Facts) []Problem {
 	changing := ""
 	for _, m := range c.Masters() {
 		f := found.Machines[m.Name]
-		if id := planeBundle(f); id != "" && id != c.Bundle.ID {
+		_, emulating := f.Files[upgrade.EmulateFile]
+		if id := planeBundle(f); id != "" && id != c.Bundle.ID || emulating {
 			changing = cmp.Or(changing, m.Name)
 		}
 		runs := versionOf(planeBundle(f))
 		emulates := f.Files[upgrade.EmulateFile].SHA256 == components.Sum(upgrade.Emulate(fmt.Sprintf("1.%d", minor(c.Version))))
+		if runs != "" && minor(c.Version)-minor(runs) > 1 {
+			problems = append(problems, Problem{m.Name, fmt.Sprintf(
+				"runs the control plane of Kubernetes %s, and the bundle is of %s: Kubernetes is upgraded by one minor version at a time; use a bundle of 1.%d first", runs, c.Version, minor(runs)+1)})
+		}
 		if f.Etcd.Data && minor(runs) > minor(c.Version) && !emulates {
 			problems = append(problems, Problem{m.Name, fmt.Sprintf(
 				"runs the control plane of Kubernetes %s, and the bundle is of %s: what it stores by now the earlier one cannot read; use a bundle of the version that runs, or `provision upgrade --rollback`, which goes back to the snapshot of before", runs, c.Version)})
@@ -122,8 +127,15 @@ func versions(c components.Cluster, found Facts) []Problem {
 				"does not answer, and the control plane of %s is to change its version: while an upgrade is under way, every master must answer; power it on, or take it out of the file", changing)})
 		}
 	}
+	if (world{Cluster: c, facts: found}).emulate() != "" {
+		for _, m := range c.Machines {
+			if f, answered := found.Machines[m.Name]; answered && kubeletBundle(f) == "" {
+				problems = append(problems, Problem{m.Name, "is new, and an upgrade to another minor version is under way, which could not be taken back with it: take it out of the file, finish the upgrade, and put it back"})
+			}
+		}
+	}
 	for _, m := range c.Machines {
-		runs := found.Cluster.Nodes[m.Name].Version
+		runs := cmp.Or(found.Cluster.Nodes[m.Name].Version, versionOf(kubeletBundle(found.Machines[m.Name])))
 		_, answers := found.Machines[m.Name]
 		switch below := minor(c.Version) - minor(runs); {
 		case runs == "":
@@ -133,7 +145,7 @@ func versions(c components.Cluster, found Facts) []Problem {
 		case below > 1 && ahead(c, found):
 			problems = append(problems, Problem{m.Name, fmt.Sprintf(
 				"runs Kubernetes %s, and the masters run %s already: it cannot be brought along; take it out of the file, run `provision up`, and put it back", runs, c.Version)})
-		case below < 0:
+		case below < 0 && !ahead(c, found): // once all control planes are back, kubelets follow
 			problems = append(problems, Problem{m.Name, fmt.Sprintf(
 				"runs Kubernetes %s, and the bundle is of %s: there is no way back to an earlier minor version; use a bundle of the version that runs, or of a later one", runs, c.Version)})
 		case below > 1 && len(found.Machines[m.Name].Bundles) > 0: // one without is blank, whatever its Node says

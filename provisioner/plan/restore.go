@@ -126,7 +126,7 @@ func Restore(c components.Cluster, found Facts, b Backup, now time.Time) Plan {
 	if !(f.Etcd.Data && pki.Complete(f)) {
 		actions := append([]components.Action{restore.Secrets{Agent: c.Agent(), ID: b.ID}}, only(base.Bundle(c, first, f), func(a components.Action) bool { return !isAgent(a) })...)
 		actions = append(actions, restore.Data{
-			Node: c.BundleDir() + "/bin/node", Name: first.Name, Peer: etcd.Peer(first), Token: c.Name + "-" + b.ID,
+			Node: c.BundleDir() + "/bin/node", Name: first.Name, Peer: etcd.Peer(first), Token: c.Name + "-" + b.ID + "-" + etcd.Kept(now), // restored twice, they are two clusters
 		})
 		bring = Phase{Name: "restore", Stages: []Stage{{Name: "restore", Jobs: []Job{{first.Name, actions}}}}}
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -48,37 +49,49 @@ type Back struct {
 // machine.
 func WayBack(c components.Cluster, found Facts) (Back, error) {
 	var back Back
-	emulates := false
-	planes, lives := map[string]bool{}, map[string]bool{} // versions of control planes, and of those that have data
-	for _, m := range c.Masters() {
+	lives := false // a control plane of the present version has data
+	final := false // and behaves as what it is, so that the earlier one may not read them
+	for _, m := range c.Machines {
 		f := found.Machines[m.Name]
-		_, is := f.Files[upgrade.EmulateFile]
-		emulates = emulates || is
-		if v := versionOf(planeBundle(f)); v != "" {
-			planes[v] = true
-			if newer(v, back.Present) {
+		for _, id := range []string{planeBundle(f), kubeletBundle(f)} {
+			if v := versionOf(id); v != "" && newer(v, back.Present) {
 				back.Present = v
 			}
-			if f.Etcd.Data {
-				lives[v] = true
-			}
+		}
+	}
+	none := true // no master has data: a rollback was broken off
+	for _, m := range c.Masters() {
+		f := found.Machines[m.Name]
+		none = none && !f.Etcd.Data
+		if f.Etcd.Data && versionOf(planeBundle(f)) == back.Present {
+			_, emulates := f.Files[upgrade.EmulateFile]
+			lives, final = true, final || !emulates
 		}
 	}
 	if back.Present == "" {
-		return back, errors.New("no master runs a control plane: there is nothing to go back from")
+		return back, errors.New("no machine runs anything of a cluster: there is nothing to go back from")
 	}
+	again := ""
 	for _, m := range c.Masters() {
-		for _, id := range found.Machines[m.Name].Bundles {
-			if v := versionOf(id); newer(back.Present, v) && (back.Version == "" || newer(v, back.Version)) {
+		f := found.Machines[m.Name]
+		for _, id := range f.Bundles {
+			v := versionOf(id)
+			if v == back.Present && id != planeBundle(f) {
+				again = id
+			}
+			if newer(back.Present, v) && (back.Version == "" || newer(v, back.Version)) {
 				back.Bundle, back.Version, back.Machine = id, v, m.Name
 			}
 		}
+	}
+	if back.Version == "" && again != "" {
+		return back, fmt.Errorf("the bundle of before, %s, is of the same version: name the folder that has it with --bundles, and run `provision up`", again)
 	}
 	if back.Version == "" {
 		return back, errors.New("no master has an earlier bundle: the cluster was not upgraded from another version")
 	}
 	// Where only control planes of before have data, a killed run went back already.
-	back.Finalised = !emulates && lives[back.Present] && len(planes) == 1 && minor(back.Version) < minor(back.Present)
+	back.Finalised = (final && lives || none) && minor(back.Version) < minor(back.Present)
 	return back, nil
 }
 

@@ -55,6 +55,21 @@ func (w world) changes(id string) bool { return id != "" && id != w.Bundle.ID }
 // to its end. Those have their turn after all masters.
 func (w world) behind(f components.Facts) bool { return w.changes(kubeletBundle(f)) }
 
+// late says that a machine has its turn after all masters: it is behind, or a worker
+// whose step has not come to its end.
+func (w world) late(m components.MachineSpec, f components.Facts) bool {
+	return w.behind(f) || unsettled(f) && m.Role == components.Worker
+}
+
+// plane is a master's control plane. One that was finalised stays so while others are not.
+func plane(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	c := w.Cluster
+	if _, emulates := f.Files[upgrade.EmulateFile]; !emulates && planeBundle(f) == w.Bundle.ID {
+		c.Emulate = ""
+	}
+	return master.Actions(c, m, f)
+}
+
 // emulate is the earlier minor version that control planes are to behave as: one of
 // them is of it, or behaves as it already.
 func (w world) emulate() string {
@@ -80,7 +95,7 @@ func snapshots(w world) []Stage {
 		}
 		changing = changing || w.changes(planeBundle(f))
 		if f.Etcd.Leader != "" {
-			stage.add(Job{m.Name, []components.Action{etcd.Snapshot{Node: w.BundleDir() + "/bin/node"}}})
+			stage.add(Job{m.Name, []components.Action{etcd.Snapshot{Node: w.BundleDir() + "/bin/node", Of: versionOf(planeBundle(f))}}})
 		}
 	}
 	if !changing {
@@ -150,7 +165,7 @@ func finalise(w world) []Stage {
 		if !answered {
 			continue
 		}
-		f = after(f, master.Actions(w.Cluster, m, f))
+		f = after(f, plane(w, m, f))
 		job := Job{m.Name, master.Actions(final, m, f)}
 		if len(job.Actions) > 0 {
 			stages = append(stages, careful("finalise", guarded(job, f, upgrade.Settle{API: true})))
@@ -182,8 +197,7 @@ func followers(w world) []Stage {
 	var workers []Job
 	for _, m := range w.Machines {
 		f, answered := w.facts.Machines[m.Name]
-		late := w.behind(f) || unsettled(f) && m.Role == components.Worker
-		if !answered || !late {
+		if !answered || !w.late(m, f) {
 			if answered && w.facts.Cluster.Nodes[m.Name].Drained {
 				workers = append(workers, Job{m.Name, []components.Action{drain.Open{Node: m.Name}}})
 			}
@@ -197,7 +211,7 @@ func followers(w world) []Stage {
 		}
 		job := w.job(m, everywhere(worker.Network), everywhere(runtime.Actions), kubelet)
 		if w.empties(m, f) {
-			job.Actions = slices.Concat([]components.Action{drain.Drain{Node: m.Name}}, job.Actions, []components.Action{drain.Open{Node: m.Name}})
+			job.Actions = slices.Concat([]components.Action{drain.Drain{Node: m.Name, Spares: true}}, job.Actions, []components.Action{drain.Open{Node: m.Name}})
 		}
 		workers = append(workers, guarded(job, f, settle))
 	}

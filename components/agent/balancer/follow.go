@@ -95,6 +95,12 @@ func (d *daemon) learn(servers []netip.AddrPort) error {
 	if slices.Equal(servers, d.kept.Servers) {
 		return nil
 	}
+	// Masters come and go one by one. A list without any that is known is another cluster's,
+	// a copy of this one perhaps, while those that are known serve.
+	known := slices.ContainsFunc(servers, func(s netip.AddrPort) bool { return slices.Contains(d.held, s) })
+	if !known && d.proxy.pool.serves(d.held) {
+		return fmt.Errorf("the cluster's list of masters has none of those that serve: %v", servers)
+	}
 	d.log.Info("the cluster's masters are others", "were", d.wanted(), "are", servers)
 	d.kept = balancer.Kept{Configured: d.config.Servers, Servers: servers}
 	text, err := json.Marshal(d.kept)

@@ -47,6 +47,8 @@ func TestAMasterThatCameIsLearntAndKept(t *testing.T) {
 	b := start(t, one)
 	b.follow()
 	b.eventually("it follows", func() bool { return strings.Count(b.log.String(), "listening") == 2 })
+	b.tell(one.addrPort(), two.addrPort())
+	b.eventually("both", func() bool { return len(b.holds()) == 2 })
 	b.tell(two.addrPort())
 	b.eventually("the new one alone", func() bool { return slices.Equal(b.holds(), []netip.AddrPort{two.addrPort()}) })
 	if _, name := b.open(one); name != "two" {
@@ -72,7 +74,8 @@ func TestAMasterThatCameIsLearntAndKept(t *testing.T) {
 	}
 }
 
-// A list in which nothing serves takes nothing away, and connections go on.
+// A list without any server that is known, another cluster's or a hostile one, takes
+// nothing away, and connections go on.
 func TestAHostileListTakesNoServerAway(t *testing.T) {
 	one := startServer(t, "one", "")
 	stranger := httptest.NewTLSServer(http.NotFoundHandler()) // ours by its certificate, and no API server
@@ -82,7 +85,10 @@ func TestAHostileListTakesNoServerAway(t *testing.T) {
 	b.eventually("it follows", func() bool { return strings.Count(b.log.String(), "listening") == 2 })
 	c, _ := b.open(one)
 	b.tell(freePort(t), netip.MustParseAddrPort(stranger.Listener.Addr().String()))
-	b.eventually("all three are held", func() bool { return len(b.holds()) == 3 })
+	b.eventually("it is refused", func() bool { return strings.Contains(b.log.String(), "has none of those that serve") })
+	if got := b.holds(); !slices.Equal(got, []netip.AddrPort{one.addrPort()}) {
+		t.Errorf("held are %v", got)
+	}
 	if name, err := c.ask(); err != nil || name != "one" {
 		t.Errorf("the connection of before: %q, %v", name, err)
 	}
