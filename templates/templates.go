@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+	"time"
 )
 
 //go:embed files
@@ -22,7 +23,7 @@ var embedded embed.FS
 
 var parsed = template.Must(template.New("").
 	Option("missingkey=error").
-	Funcs(template.FuncMap{"quote": strconv.Quote, "list": list}).
+	Funcs(template.FuncMap{"quote": strconv.Quote, "list": list, "seconds": seconds}).
 	ParseFS(embedded, "files/*"))
 
 // list writes values as flags take several of them: with commas in between.
@@ -34,6 +35,9 @@ func list(values any) string {
 	}
 	return strings.Join(text, ",")
 }
+
+// seconds writes a duration as systemd reads it.
+func seconds(d time.Duration) string { return strconv.Itoa(int(d/time.Second)) + "s" }
 
 // render fills a template in. The types fit the templates, which the goldens
 // show, so that an error is a mistake in this package.

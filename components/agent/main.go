@@ -15,8 +15,10 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/transport"
 
 	"provision/components/agent/approval"
 	"provision/components/agent/balancer"
@@ -33,7 +35,12 @@ import (
 	"provision/overlay/userspace"
 )
 
+// refreshCertificates is how often clients look whether their certificate is another
+// by now; client-go's five minutes are for those that live for hours.
+const refreshCertificates = 20 * time.Second
+
 func main() {
+	transport.CertCallbackRefreshDuration = refreshCertificates
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -78,7 +85,7 @@ func newCommand() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	identities := certificates.NewCommand()
-	identities.AddCommand(approval.NewCommand())
+	identities.AddCommand(approval.NewCommand(), certificates.RenewCommand(approval.Renewer))
 	root.AddCommand(
 		balancer.NewCommand(),
 		identities,

@@ -51,7 +51,7 @@ func (m *Machine) Facts() components.Facts {
 	slices.Sort(f.Bundles)
 	f.Units = map[string]components.UnitFact{}
 	for name, u := range m.units {
-		if !strings.HasPrefix(name, components.UnitName) || !strings.HasSuffix(name, ".service") {
+		if !strings.HasPrefix(name, components.UnitName) || !strings.HasSuffix(name, ".service") && !strings.HasSuffix(name, ".timer") {
 			continue
 		}
 		onDisk := field(string(m.files[components.Units+"/"+name].content), "Environment=PROVISION_SUM=")

@@ -2,7 +2,10 @@ package master
 
 import (
 	"encoding/json"
+	"time"
 
+	"provision/components"
+	"provision/components/pki"
 	"provision/templates"
 )
 
@@ -12,6 +15,9 @@ import (
 type Approval struct {
 	Kubeconfig string     `json:"kubeconfig"`
 	Machines   []Approved `json:"machines"`
+	// Of identities that machines renew: where the authority is, and how long they live.
+	PKI             string `json:"pki"`
+	LifetimeSeconds int64  `json:"lifetime_seconds"`
 }
 
 // Approved is one machine whose kubelet may serve.
@@ -23,7 +29,7 @@ type Approved struct {
 
 func (p plane) approver() {
 	p.kubeconfig(approverKubeconfig, "certificates")
-	approval := Approval{Kubeconfig: approverKubeconfig}
+	approval := Approval{Kubeconfig: approverKubeconfig, PKI: components.PKI, LifetimeSeconds: int64(pki.Lifetime(p.c) / time.Second)}
 	for _, m := range p.c.Machines {
 		machine := Approved{Name: m.Name, Address: m.Address.String()}
 		if m.Address6.IsValid() {

@@ -14,9 +14,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	_ "time/tzdata" // CronJob time zones
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/transport"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"          // --logging-format=json
 	_ "k8s.io/component-base/metrics/prometheus/clientgo" // client metrics
@@ -42,7 +44,12 @@ var components = map[string]func() *cobra.Command{
 	"version":            newVersionCommand,
 }
 
+// refreshCertificates is how often clients look whether their certificate is another
+// by now; upstream's five minutes are for those that live for hours.
+const refreshCertificates = 20 * time.Second
+
 func main() {
+	transport.CertCallbackRefreshDuration = refreshCertificates
 	if len(os.Args) < 2 {
 		usage()
 	}

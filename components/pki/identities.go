@@ -34,14 +34,19 @@ func Leaves(c components.Cluster, m components.MachineSpec) []Leaf {
 			client("admin", ClusterCA, "provision:admin", "provision:admins"),
 		)
 	}
-	lifetime := c.Lifetime
-	if lifetime == 0 {
-		lifetime = year
-	}
+	lifetime := Lifetime(c)
 	for i := range leaves {
 		leaves[i].LifetimeSeconds = int64(lifetime / time.Second)
 	}
 	return leaves
+}
+
+// Lifetime is how long a cluster's certificates live.
+func Lifetime(c components.Cluster) time.Duration {
+	if c.Lifetime == 0 {
+		return year
+	}
+	return c.Lifetime
 }
 
 func client(name, authority, commonName string, organizations ...string) Leaf {

@@ -64,6 +64,6 @@ func Inventory() List {
 	} {
 		list.Units = append(list.Units, components.UnitName+name+".service")
 	}
-	list.Units = append(list.Units, "provision.target", "provision.slice")
+	list.Units = append(list.Units, components.UnitName+"renewal.timer", components.UnitName+"renewal.service", "provision.target", "provision.slice")
 	return list
 }

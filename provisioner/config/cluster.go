@@ -28,6 +28,10 @@ func (l *loader) cluster(block *clusterSchema, c *Cluster) {
 	l.addons(block.Addons, &c.Addons)
 	l.api(block.API, c)
 	l.failover(block.Failover, &c.Failover)
+	if block.Certificates != nil {
+		c.Lifetime = l.seconds(block.Certificates.Lifetime, 0, 2*time.Minute, 5*365*24*time.Hour,
+			"they are renewed at half of it, and processes have to hear of that in time")
+	}
 	c.Flags = Flags{
 		APIServer:         l.flags(block.APIServer, "apiserver"),
 		ControllerManager: l.flags(block.ControllerManager, "controller_manager"),

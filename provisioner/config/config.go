@@ -34,6 +34,8 @@ type Cluster struct {
 	Addons   Addons
 	API      API
 	Failover Failover
+	// Lifetime is how long certificates live; 0: a year.
+	Lifetime time.Duration
 	Verify   Verify
 	Flags    Flags
 	// Registries in the order of the file.

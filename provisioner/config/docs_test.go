@@ -22,6 +22,7 @@ var documented = map[string]any{
 	"### cluster.overlay":            overlaySchema{},
 	"### cluster.addons":             addonsSchema{},
 	"### cluster.api":                apiSchema{},
+	"### cluster.certificates":       certificatesSchema{},
 	"### cluster.failover":           failoverSchema{},
 	"### cluster.kubelet":            kubeletSchema{},
 	"### cluster.proxy":              proxySchema{},

@@ -38,16 +38,17 @@ type localsSchema struct {
 }
 
 type clusterSchema struct {
-	Name      string          `hcl:"name,label"`
-	NameRange hcl.Range       `hcl:"name,label_range"`
-	Version   *hcl.Attribute  `hcl:"version,optional"`
-	Network   *networkSchema  `hcl:"network,block"`
-	Overlay   *overlaySchema  `hcl:"overlay,block"`
-	Addons    *addonsSchema   `hcl:"addons,block"`
-	API       *apiSchema      `hcl:"api,block"`
-	Failover  *failoverSchema `hcl:"failover,block"`
-	SSH       *sshSchema      `hcl:"ssh,block"`
-	Verify    *verifySchema   `hcl:"verify,block"`
+	Name         string              `hcl:"name,label"`
+	NameRange    hcl.Range           `hcl:"name,label_range"`
+	Version      *hcl.Attribute      `hcl:"version,optional"`
+	Network      *networkSchema      `hcl:"network,block"`
+	Overlay      *overlaySchema      `hcl:"overlay,block"`
+	Addons       *addonsSchema       `hcl:"addons,block"`
+	API          *apiSchema          `hcl:"api,block"`
+	Certificates *certificatesSchema `hcl:"certificates,block"`
+	Failover     *failoverSchema     `hcl:"failover,block"`
+	SSH          *sshSchema          `hcl:"ssh,block"`
+	Verify       *verifySchema       `hcl:"verify,block"`
 
 	MaxUnavailable    *hcl.Attribute   `hcl:"max_unavailable,optional"`
 	Sysctls           *hcl.Attribute   `hcl:"sysctls,optional"`
@@ -107,6 +108,10 @@ type addonsSchema struct {
 type apiSchema struct {
 	Endpoint  *hcl.Attribute `hcl:"endpoint,optional"`
 	ExtraSANs *hcl.Attribute `hcl:"extra_sans,optional"`
+}
+
+type certificatesSchema struct {
+	Lifetime *hcl.Attribute `hcl:"lifetime,optional"`
 }
 
 type failoverSchema struct {

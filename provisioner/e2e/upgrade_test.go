@@ -238,6 +238,12 @@ func (l *lab) address(machine string) string {
 // a machine's own balancer.
 func (l *lab) behindBalancer(address string) rest.Interface {
 	l.t.Helper()
+	return l.behindBalancerAs(address, "")
+}
+
+// behindBalancerAs is the same with the rights of a token, where that is not "".
+func (l *lab) behindBalancerAs(address, token string) rest.Interface {
+	l.t.Helper()
 	key, err := os.ReadFile(filepath.Join(l.dir, "id_ed25519"))
 	if err != nil {
 		l.t.Fatal(err)
@@ -262,6 +268,9 @@ func (l *lab) behindBalancer(address string) rest.Interface {
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	config.ServerName = "127.0.0.1" // any master may answer
 	config.QPS = -1
+	if token != "" {
+		config.CertData, config.KeyData, config.BearerToken = nil, nil, token
+	}
 	client, err := rest.RESTClientFor(config)
 	if err != nil {
 		l.t.Fatal(err)

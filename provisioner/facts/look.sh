@@ -101,13 +101,13 @@ extra=$3 names=$4
 ours | grep -v -e '\.key$' -e '/encryption\.yaml$' | sum
 { ours; [ -d /etc/provision/pki ] && echo /etc/provision/pki; } | mode
 set -f
-units=$(for u in $names; do f=/etc/systemd/system/$u; { [ -e "$f" ] || [ -L "$f" ]; } && echo "$u"; done | grep '\.service$')
+units=$(for u in $names; do f=/etc/systemd/system/$u; { [ -e "$f" ] || [ -L "$f" ]; } && echo "$u"; done | grep -E '\.(service|timer)$')
 if [ -n "$units" ]; then
   # A unit's file and its process both carry PROVISION_SUM, the sum of all that the process was to read.
   # One that has no process, since it fails again and again, is old where systemd has not read its file again.
   # One that is down in the middle of a restart, waiting for those that it comes after, has a job: it is on its way.
   systemctl show -p Id,ActiveState,UnitFileState,MainPID,NeedDaemonReload,Job $units 2>/dev/null | awk -F= '
-    function out() { if (id != "") print id, (job && active != "active" ? "activating" : active), (enabled == "" ? "-" : enabled), pid, reload; id = ""; job = 0 }
+    function out() { if (id != "") print id, (job && active != "active" ? "activating" : active), (enabled == "" ? "-" : enabled), pid, reload; id = ""; job = 0; pid = 0 }
     $1 == "Id" {id = $2} $1 == "ActiveState" {active = $2} $1 == "UnitFileState" {enabled = $2} $1 == "MainPID" {pid = $2}
     $1 == "NeedDaemonReload" {reload = $2} $1 == "Job" {job = $2 + 0}
     $0 == "" {out()} END {out()}' |

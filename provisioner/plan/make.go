@@ -9,6 +9,7 @@ import (
 	"provision/components/addons"
 	"provision/components/base"
 	"provision/components/pki"
+	"provision/components/renewal"
 	"provision/components/runtime"
 	"provision/components/worker"
 	"provision/provisioner/facts"
@@ -66,6 +67,7 @@ var contents = []struct {
 		controlPlane,
 		at("access", once(access)),
 		at("nodes", labels),
+		at("renewal", everywhere(renewal.Actions)),
 		inTurn("kubelets", kubelets, once(optional), once(late(inventory))),
 	}},
 }

@@ -20,6 +20,8 @@ func Wanted(file *config.File, bundle components.Bundle, version string) compone
 		Detect:  file.Cluster.Failover.Detect,
 		Evict:   file.Cluster.Failover.Evict,
 
+		Lifetime: file.Cluster.Lifetime,
+
 		Endpoint:       file.Cluster.API.Endpoint,
 		ExtraSANs:      file.Cluster.API.ExtraSANs,
 		MaxUnavailable: components.Amount(file.Cluster.MaxUnavailable),

@@ -25,6 +25,10 @@ const maxFile = 4 << 20
 type config struct {
 	Kubeconfig string    `json:"kubeconfig"`
 	Machines   []machine `json:"machines"`
+	// Of machines' own identities, which are renewed here: the folder of the cluster's
+	// authority, and how long they live.
+	PKI             string `json:"pki,omitempty"`
+	LifetimeSeconds int64  `json:"lifetime_seconds,omitempty"`
 }
 
 // machine is one machine's entry in the inventory. Its name is also a DNS name

@@ -13,7 +13,7 @@ import (
 
 // open says that nobody has decided about a request yet.
 func open(csr *certificatesv1.CertificateSigningRequest) bool {
-	return csr.Spec.SignerName == certificatesv1.KubeletServingSignerName &&
+	return (csr.Spec.SignerName == certificatesv1.KubeletServingSignerName || csr.Spec.SignerName == RenewalSigner) &&
 		len(csr.Status.Certificate) == 0 && len(csr.Status.Conditions) == 0
 }
 

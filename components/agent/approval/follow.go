@@ -117,9 +117,8 @@ func (a *approver) list(ctx context.Context) (version string, err error) {
 	}
 }
 
-// request reads requests of our signer only.
+// request reads requests of every signer: what is none of ours is passed over.
 func (a *approver) request(options *metav1.ListOptions) *rest.Request {
-	options.FieldSelector = "spec.signerName=" + certificatesv1.KubeletServingSignerName
 	return a.client.Get().Resource(resource).VersionedParams(options, runtime.NewParameterCodec(scheme))
 }
 
@@ -129,6 +128,17 @@ func (a *approver) consider(ctx context.Context, csr *certificatesv1.Certificate
 		return
 	}
 	log := a.log.With("request", csr.Name, "user", csr.Spec.Username)
+	if csr.Spec.SignerName == RenewalSigner {
+		switch err := a.renew(ctx, csr); {
+		case err == nil:
+			log.Info("renewed")
+		case apierrors.IsConflict(err) || apierrors.IsNotFound(err): // another master was first
+		case !a.told[csr.UID]:
+			log.Warn("not renewed", "why", err)
+			a.told[csr.UID] = true
+		}
+		return
+	}
 	if err := a.config.decide(csr); err != nil {
 		if !a.told[csr.UID] {
 			log.Warn("left alone", "why", err)
@@ -137,13 +147,7 @@ func (a *approver) consider(ctx context.Context, csr *certificatesv1.Certificate
 		return
 	}
 	approved := csr.DeepCopy()
-	approved.Status.Conditions = append(approved.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
-		Type:           certificatesv1.CertificateApproved,
-		Status:         corev1.ConditionTrue,
-		Reason:         "InInventory",
-		Message:        "every name in it is the machine's own",
-		LastUpdateTime: metav1.Now(),
-	})
+	approved.Status.Conditions = append(approved.Status.Conditions, condition("InInventory", "every name in it is the machine's own"))
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
 	err := a.client.Put().Resource(resource).Name(csr.Name).SubResource("approval").Body(approved).Do(ctx).Error()
@@ -153,5 +157,12 @@ func (a *approver) consider(ctx context.Context, csr *certificatesv1.Certificate
 	case apierrors.IsConflict(err) || apierrors.IsNotFound(err): // another master was first
 	default:
 		log.Error("approval", "why", err)
+	}
+}
+
+// condition is the one of a request that is approved.
+func condition(reason, message string) certificatesv1.CertificateSigningRequestCondition {
+	return certificatesv1.CertificateSigningRequestCondition{
+		Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: reason, Message: message, LastUpdateTime: metav1.Now(),
 	}
 }
