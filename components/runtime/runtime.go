@@ -20,6 +20,7 @@ const (
 	configFile = components.Etc + "/containerd.toml"
 	// With containerd's folder goes what says that it has the images.
 	imageStamp = components.State + "/containerd/provision-images"
+	laterStamp = components.State + "/containerd/provision-images-later"
 )
 
 // Unit is containerd's unit.
@@ -43,7 +44,7 @@ func Path(c components.Cluster) string {
 
 // Paths are the files that facts must look at for this package.
 func Paths(c components.Cluster) []string {
-	paths := []string{imageStamp}
+	paths := []string{imageStamp, laterStamp}
 	for _, addon := range c.Own {
 		for _, archive := range addon.Images {
 			paths = append(paths, archiveStamp(archive))
@@ -72,20 +73,40 @@ func Actions(c components.Cluster, _ components.MachineSpec, f components.Facts)
 		}})
 	}, configFile)
 	d.Start(true, Unit)
-	stamp := stamp(c)
-	if f.Files[imageStamp].SHA256 != components.Sum(stamp) {
-		d.Add(ImportImages{Agent: c.Agent(), Bundle: c.BundleDir(), Images: c.Bundle.Images, Stamp: stamp})
+	for _, a := range imports(c, f, imageStamp, func(file string) bool { return !slices.Contains(patient, file) }) {
+		d.Add(a)
 	}
 	return d.Actions()
 }
 
-// stamp says which images a machine was given.
-func stamp(c components.Cluster) []byte {
+// patient are the images of what nobody waits for: they are imported beside the
+// kubelet's start, and not before it.
+var patient = []string{"images/metrics-server.tar", "images/local-path-provisioner.tar", "images/volume.tar"}
+
+// Later imports those, where an addon is wanted that needs any.
+func Later(c components.Cluster, _ components.MachineSpec, f components.Facts) []components.Action {
+	if !c.Addons.Metrics && !c.Addons.Storage {
+		return nil
+	}
+	return imports(c, f, laterStamp, func(file string) bool { return slices.Contains(patient, file) })
+}
+
+// imports are those of the bundle's images that are wanted, where the machine was not
+// given them as they are now.
+func imports(c components.Cluster, f components.Facts, stamp string, wanted func(file string) bool) []components.Action {
+	a := ImportImages{Agent: c.Agent(), Bundle: c.BundleDir(), StampFile: stamp}
 	var text bytes.Buffer
 	for _, image := range c.Bundle.Images {
-		fmt.Fprintf(&text, "%s %s\n", c.Bundle.Files[image.File], image.Name)
+		if wanted(image.File) {
+			a.Images = append(a.Images, image)
+			fmt.Fprintf(&text, "%s %s\n", c.Bundle.Files[image.File], image.Name)
+		}
 	}
-	return text.Bytes()
+	a.Stamp = text.Bytes()
+	if len(a.Images) == 0 || f.Files[stamp].SHA256 == components.Sum(a.Stamp) {
+		return nil
+	}
+	return []components.Action{a}
 }
 
 // ImportImages gives containerd the bundle's images and pins them.
@@ -93,7 +114,9 @@ type ImportImages struct {
 	Agent  string
 	Bundle string // folder
 	Images []components.Image
-	Stamp  []byte `json:"-"` // remembers, when it is done, what was imported
+	// Stamp remembers in StampFile, when it is done, what was imported.
+	Stamp     []byte `json:"-"`
+	StampFile string `json:"-"`
 }
 
 // Component is "containerd".
@@ -115,9 +138,12 @@ func (ImportImages) Touches() []components.Touch { return nil }
 
 // Apply has the agent import, then writes the stamp.
 func (a ImportImages) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
-	_, err := on.Run(ctx, []string{a.Agent, "import-images", "--dir", a.Bundle, "--address", Socket}, nil)
-	if err != nil {
+	argv := []string{a.Agent, "import-images", "--dir", a.Bundle, "--address", Socket}
+	for _, image := range a.Images {
+		argv = append(argv, "--image", image.Name)
+	}
+	if _, err := on.Run(ctx, argv, nil); err != nil {
 		return err
 	}
-	return on.WriteFile(ctx, imageStamp, 0o644, slices.Clone(a.Stamp))
+	return on.WriteFile(ctx, a.StampFile, 0o644, slices.Clone(a.Stamp))
 }

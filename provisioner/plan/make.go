@@ -68,7 +68,7 @@ var contents = []struct {
 		at("access", once(access)),
 		at("nodes", labels),
 		at("renewal", everywhere(renewal.Actions)),
-		inTurn("kubelets", kubelets, once(optional), once(late(inventory))),
+		inTurn("kubelets", kubelets, later, once(optional), once(late(inventory))),
 	}},
 }
 
@@ -263,6 +263,14 @@ func kubelets(w world, m components.MachineSpec, f components.Facts) []component
 		return nil
 	}
 	return kubelet(w, m, f)
+}
+
+// later are images that the kubelet's start need not wait for.
+func later(w world, m components.MachineSpec, f components.Facts) []components.Action {
+	if w.late(m, f) {
+		return nil
+	}
+	return runtime.Later(w.Cluster, m, f)
 }
 
 // kubelet is that of a machine, whenever it has its turn.

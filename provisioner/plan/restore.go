@@ -140,11 +140,19 @@ func Restore(c components.Cluster, found Facts, b Backup, now time.Time) Plan {
 	if len(bring.Stages) > 0 {
 		phases = append(phases, bring)
 	}
+	conclude := Phase{Name: "conclude", Stages: []Stage{{Name: "conclude", Jobs: []Job{{first.Name, []components.Action{restore.Conclude{Machines: stay}}}}}}}
+	concluded := len(bring.Stages) == 0 && !restoring(f)
 	for _, phase := range p.Phases {
+		// The user's addons may wait for something that is not there yet: that holds nothing up.
+		if phase.Name == "addons" && !concluded {
+			phases, concluded = append(phases, conclude), true
+		}
 		if phase.Name != "agent" {
 			phases = append(phases, phase)
 		}
 	}
-	conclude := Job{first.Name, []components.Action{restore.Conclude{Machines: stay}}}
-	return Plan{Phases: append(phases, Phase{Name: "conclude", Stages: []Stage{{Name: "conclude", Jobs: []Job{conclude}}}})}
+	if !concluded {
+		phases = append(phases, conclude)
+	}
+	return Plan{Phases: phases}
 }

@@ -205,11 +205,11 @@ func followers(w world) []Stage {
 		}
 		settle := upgrade.Settle{Node: m.Name, Version: w.Version}
 		if m.Role == components.Master {
-			job := w.job(m, kubelet)
+			job := w.job(m, kubelet, everywhere(runtime.Later))
 			stages = append(stages, careful("kubelet", guarded(job, f, settle)))
 			continue
 		}
-		job := w.job(m, everywhere(worker.Network), everywhere(runtime.Actions), kubelet)
+		job := w.job(m, everywhere(worker.Network), everywhere(runtime.Actions), kubelet, everywhere(runtime.Later))
 		if w.empties(m, f) {
 			job.Actions = slices.Concat([]components.Action{drain.Drain{Node: m.Name, Spares: true}}, job.Actions, []components.Action{drain.Open{Node: m.Name}})
 		}

@@ -64,6 +64,7 @@ func NewImportCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&importer.Dir, "dir", "", "folder of the unpacked bundle")
+	cmd.Flags().StringArrayVar(&importer.Names, "image", nil, "the name of one to import, and not all (may be repeated)")
 	cmd.Flags().StringVar(&importer.Address, "address", components.Run+"/containerd/containerd.sock", "containerd's socket")
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "for all of it, waiting for containerd included")
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +26,9 @@ const adopted = `labels."io.cri-containerd.pinned"==pinned,labels."io.cri-contai
 
 // Importer imports the images of an unpacked bundle with the bundle's own ctr.
 type Importer struct {
-	Dir     string // the bundle
-	Address string // containerd's socket
+	Dir     string   // the bundle
+	Address string   // containerd's socket
+	Names   []string // of the images; none: all that the bundle has
 }
 
 // Import imports what is missing, waits until CRI serves all of it, and returns
@@ -41,7 +43,10 @@ func (i Importer) Import(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", i.Dir, err)
 	}
-	missing, err := i.missing(ctx, manifest.Images)
+	images := slices.DeleteFunc(slices.Clone(manifest.Images), func(image bundle.Image) bool {
+		return len(i.Names) > 0 && !slices.Contains(i.Names, image.Name)
+	})
+	missing, err := i.missing(ctx, images)
 	if err != nil {
 		return 0, fmt.Errorf("containerd at %s: %w", i.Address, err)
 	}
