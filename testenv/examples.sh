@@ -26,11 +26,11 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 if command -v shellcheck >/dev/null; then
-  # A file without #! is one that a machine's sh gets on standard input. SC2010: where ls is
-  # read, it is asked only whether there is a name of some form.
+  # A file without #! is one that a machine's sh gets on standard input, but where it says which
+  # shell that is. SC2010: where ls is read, it is asked only whether there is a name of some form.
   while IFS= read -r -d '' file; do
     shell=()
-    [ "$(head -c 2 "$file")" = '#!' ] || shell=(--shell=sh)
+    [ "$(head -c 2 "$file")" = '#!' ] || grep -q '^# shellcheck shell=' "$file" || shell=(--shell=sh)
     shellcheck --severity=warning --exclude=SC2010 "${shell[@]}" "$file"
     echo "$file: shellcheck has nothing to say"
   done < <(git ls-files -z '*.sh' .ci/run)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Takes the agent from another machine that offers it: see components/handover. As root, by bash, with the token on
 # standard input. $1 address, $2 port, $3 the agent's path, $4 its SHA-256. Whatever fails here, the operator sends it.
 set -e
