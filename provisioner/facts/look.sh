@@ -66,7 +66,7 @@ for dir in /opt/provision/*/; do
   # than the seal was written since.
   case $name in *-"$(sha256sum <"$dir/manifest.json" | cut -c 1-12)") ;; *) echo "bundle-damaged $name/manifest.json"; continue ;; esac
   {
-    (cd "$dir" && find . -type f $([ -f sealed ] && echo ! -newer sealed) -printf 'have %P %s %m\n')
+    (cd "$dir" || exit; newer=; [ -f sealed ] && newer='! -newer sealed'; find . -type f $newer -printf 'have %P %s %m\n')
     tr -d ' \n' <"$dir/manifest.json" | tr '{' '\n' | sed -n 's/^"name":"\([^"]*\)","size":\([0-9]*\),"sha256":"\([0-9a-f]\{64\}\)","mode":\([0-9]*\).*/want \1 \2 \4 \3/p'
   } | awk -v id="$name" '
     $1 == "have" {mode = 0; for (i = 1; i <= length($4); i++) mode = mode * 8 + substr($4, i, 1); have[$2] = $3 " " mode}
