@@ -150,21 +150,10 @@ func (a Unpack) command(more ...string) []string {
 
 // send streams the bundle into the agent.
 func (a Unpack) send(ctx context.Context, on components.Machine, site components.Site, have map[string]bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	read, write := io.Pipe()
-	sent := make(chan error, 1)
-	go func() {
-		err := site.Bundle(ctx, write, have)
-		write.CloseWithError(err) // nil means the end
-		sent <- err
-	}()
-	_, err := on.Run(ctx, a.command(), read)
-	read.CloseWithError(errNobodyReads)
-	if sendErr := <-sent; sendErr != nil && !errors.Is(sendErr, errNobodyReads) {
-		return fmt.Errorf("send: %w", sendErr) // what the agent says of a torn stream is only the echo
-	}
-	return err
+	return Feed(ctx, on, a.command(), func(ctx context.Context, to io.Writer) error {
+		if err := site.Bundle(ctx, to, have); err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+		return nil
+	})
 }
-
-var errNobodyReads = errors.New("agent unpack ended before the bundle did")

@@ -102,8 +102,10 @@ const (
 // dead waits until a machine's Node is not Ready, or is not there.
 func dead(ctx context.Context, api components.API, name string) error {
 	for end := time.Now().Add(lostWithin); ; {
-		alive, err := ready(ctx, api, name)
+		alive, _, err := NodeState(ctx, api, name)
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
 		case err != nil || !alive:
 			return err
 		case time.Now().After(end):
@@ -117,22 +119,22 @@ func dead(ctx context.Context, api components.API, name string) error {
 	}
 }
 
-func ready(ctx context.Context, api components.API, name string) (bool, error) {
+// NodeState says whether a Node is Ready, and of which version its kubelet is ("v1.36.3");
+// fs.ErrNotExist where there is none.
+func NodeState(ctx context.Context, api components.API, name string) (ready bool, version string, err error) {
 	var node struct {
 		Status struct {
 			Conditions []struct{ Type, Status string }
+			NodeInfo   struct{ KubeletVersion string }
 		}
 	}
-	err := do(ctx, api, "GET", "/api/v1/nodes/"+name, "", nil, &node)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	if err := do(ctx, api, "GET", "/api/v1/nodes/"+name, "", nil, &node); err != nil {
+		return false, "", err
 	}
 	for _, condition := range node.Status.Conditions {
-		if condition.Type == "Ready" && condition.Status == "True" {
-			return true, nil
-		}
+		ready = ready || condition.Type == "Ready" && condition.Status == "True"
 	}
-	return false, err
+	return ready, node.Status.NodeInfo.KubeletVersion, nil
 }
 
 func named(name string) func(components.Member) bool {

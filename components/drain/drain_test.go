@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"provision/components"
@@ -21,6 +22,10 @@ type cluster struct {
 	pods    map[string]string // "namespace/name": the rest of the pod as JSON
 	budget  map[string]int    // evictions that are refused first
 	asked   []string
+
+	marked   bool          // by a Drain
+	replaced time.Duration // until an evicted replica runs elsewhere
+	evicted  time.Time
 }
 
 type tooMany struct{}
@@ -46,9 +51,20 @@ func (c *cluster) Do(ctx context.Context, method, path, _ string, body []byte) (
 	case path == "/api/v1/nodes/w1" && c.missing:
 		return nil, fs.ErrNotExist
 	case method == "GET" && path == "/api/v1/nodes/w1":
-		return fmt.Appendf(nil, `{"spec":{"unschedulable":%v}}`, c.closed), nil
+		mark := ""
+		if c.marked {
+			mark = "yes"
+		}
+		return fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}},"spec":{"unschedulable":%v}}`, Mark, mark, c.closed), nil
+	case method == "GET" && path == "/apis/apps/v1/namespaces/a/replicasets/web":
+		ready := 2
+		if time.Since(c.evicted) < c.replaced {
+			ready = 1
+		}
+		return fmt.Appendf(nil, `{"spec":{"replicas":2},"status":{"readyReplicas":%d}}`, ready), nil
 	case method == "PATCH" && path == "/api/v1/nodes/w1":
 		c.closed = strings.Contains(string(body), "true")
+		c.marked = strings.Contains(string(body), `"yes"`)
 		return nil, nil
 	case method == "GET" && strings.HasPrefix(path, "/api/v1/pods?"):
 		var items []string
@@ -74,6 +90,7 @@ func (c *cluster) Do(ctx context.Context, method, path, _ string, body []byte) (
 			return nil, tooMany{}
 		}
 		delete(c.pods, name)
+		c.evicted = time.Now()
 		return nil, nil
 	}
 	return nil, fmt.Errorf("%s %s: unexpected", method, path)
@@ -114,4 +131,32 @@ func TestNoNodeHasNoPods(t *testing.T) {
 	if err := (Drain{Node: "w1"}).Apply(t.Context(), nil, &cluster{missing: true}); err != nil {
 		t.Error(err)
 	}
+}
+
+const replica = `,"ownerReferences":[{"kind":"ReplicaSet","name":"web","uid":"rs","controller":true}]`
+
+// Replicas go one after the other, each once the one before it is replaced; a pod that
+// nobody would make anew is spared where the machine stays; and what a Drain has closed
+// an Open opens, but nothing that a person closed.
+func TestAMachineThatStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cluster{pods: map[string]string{"a/web-1": replica, "a/web-2": replica, "a/alone": ""}, budget: map[string]int{}, replaced: 5 * time.Second}
+		begin := time.Now()
+		if err := (Drain{Node: "w1", Spares: true}).Apply(t.Context(), nil, c); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took < c.replaced || took > replacedWithin {
+			t.Errorf("the second replica went after %s, and the first was replaced after %s", took, c.replaced)
+		}
+		if _, there := c.pods["a/alone"]; !there || len(c.pods) != 1 {
+			t.Errorf("left %v", c.pods)
+		}
+		if err := (Open{Node: "w1"}).Apply(t.Context(), nil, c); err != nil || c.closed {
+			t.Errorf("opened: %v, %v", !c.closed, err)
+		}
+		c.closed = true // by a person
+		if err := (Open{Node: "w1"}).Apply(t.Context(), nil, c); err != nil || !c.closed {
+			t.Errorf("opened: %v, %v", !c.closed, err)
+		}
+	})
 }

@@ -156,7 +156,7 @@ func (s schedule) keep(now time.Time, take func() (image, error)) (string, error
 	// Those that a wrong clock dated after now go first; never the one just written.
 	names = slices.DeleteFunc(names, func(other string) bool { return other == filepath.Base(name) })
 	slices.SortStableFunc(names, func(a, b string) int {
-		return cmp.Or(-compare(s.after(a, now), s.after(b, now)), strings.Compare(a, b))
+		return cmp.Or(cmp.Compare(s.goes(a, now), s.goes(b, now)), strings.Compare(a, b))
 	})
 	for _, old := range names[:max(0, len(names)+1-s.most)] {
 		if err := os.Remove(filepath.Join(s.dir, old)); err != nil {
@@ -169,20 +169,12 @@ func (s schedule) keep(now time.Time, take func() (image, error)) (string, error
 // temporary begins the names of those that are being written.
 const temporary = ".writing-"
 
-// after says that a snapshot is dated after now.
-func (s schedule) after(name string, now time.Time) bool {
-	at, err := s.at(name)
-	return err == nil && at.After(now)
-}
-
-func compare(a, b bool) int {
-	switch {
-	case a == b:
+// goes is 0 for a snapshot that is dated after now, and 1 for any other.
+func (s schedule) goes(name string, now time.Time) int {
+	if at, err := s.at(name); err == nil && at.After(now) {
 		return 0
-	case a:
-		return 1
 	}
-	return -1
+	return 1
 }
 
 // write makes the file whole, under another name, before it gets its own.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net"
-	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -94,9 +93,9 @@ func portOf(host string) uint16 {
 	if err != nil {
 		return 0
 	}
-	at, err := netip.ParseAddrPort("127.0.0.1:" + text)
+	port, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
 		return 0
 	}
-	return at.Port()
+	return uint16(port)
 }

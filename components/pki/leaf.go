@@ -101,6 +101,12 @@ func subjectWord(text string) bool {
 	return text != "" && len(text) <= 256 && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
+// Renewal is /etc/provision/renewal.json: what "agent certificates renew" is told.
+type Renewal struct {
+	LifetimeSeconds int64  `json:"lifetime_seconds"` // of what is signed
+	Kubeconfig      string `json:"kubeconfig"`       // the identity with which a master is asked
+}
+
 // LeafList is what "agent certificates request" reads.
 type LeafList struct {
 	Leaves []Leaf `json:"leaves"`

@@ -23,12 +23,6 @@ const (
 // Service is what the timer starts.
 var Service = actions.Service("renewal")
 
-// config is renewal.json; components/agent/certificates reads it.
-type config struct {
-	LifetimeSeconds int64  `json:"lifetime_seconds"`
-	Kubeconfig      string `json:"kubeconfig"`
-}
-
 // every is how often it is looked whether one is due: often enough for a few attempts
 // between half of the time and its end.
 func every(lifetime time.Duration) time.Duration {
@@ -40,7 +34,7 @@ func every(lifetime time.Duration) time.Duration {
 func Actions(c components.Cluster, _ components.MachineSpec, f components.Facts) []components.Action {
 	d := actions.NewDraft("pki", f)
 	lifetime := pki.Lifetime(c)
-	text, err := json.MarshalIndent(config{int64(lifetime / time.Second), components.Etc + "/kubelet.kubeconfig"}, "", "  ")
+	text, err := json.MarshalIndent(pki.Renewal{LifetimeSeconds: int64(lifetime / time.Second), Kubeconfig: components.Etc + "/kubelet.kubeconfig"}, "", "  ")
 	if err != nil {
 		panic(err) // plain data always marshals
 	}

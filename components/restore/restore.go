@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/actions"
 	"provision/components/addons"
 	"provision/components/etcd"
 )
@@ -130,22 +131,14 @@ func (a Data) Apply(ctx context.Context, on components.Machine, site components.
 	if err := on.WriteFile(ctx, etcd.RecoveredFile, 0o600, etcd.Recovered(a.Token)); err != nil {
 		return err
 	}
-	read, write := io.Pipe()
-	sent := make(chan error, 1)
-	go func() {
-		err := backup.Snapshot(ctx, write)
-		write.CloseWithError(err)
-		sent <- err
-	}()
-	_, err = on.Run(ctx, []string{a.Node, "etcd-recover", "restore", "--name", a.Name, "--peer", a.Peer, "--token", a.Token}, read)
-	read.CloseWithError(errNobodyReads)
-	if sendErr := <-sent; sendErr != nil && !errors.Is(sendErr, errNobodyReads) {
-		return fmt.Errorf("the backup: %w", sendErr)
-	}
-	return err
+	argv := []string{a.Node, "etcd-recover", "restore", "--name", a.Name, "--peer", a.Peer, "--token", a.Token}
+	return actions.Feed(ctx, on, argv, func(ctx context.Context, to io.Writer) error {
+		if err := backup.Snapshot(ctx, to); err != nil {
+			return fmt.Errorf("the backup: %w", err)
+		}
+		return nil
+	})
 }
-
-var errNobodyReads = errors.New("the machine ended before the backup did")
 
 // Conclude takes out of the cluster what the backup remembers and the file does not
 // name: the old machines' Nodes, and their places in the inventory. They may be alive

@@ -3,7 +3,6 @@ package upgrade
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,13 +13,15 @@ import (
 
 	"provision/components"
 	"provision/components/actions"
+	"provision/components/addons"
 )
 
 // Settle waits until what a step restarted serves. Where it does not, the machine goes
 // back to what it ran before, by itself, and the error says both.
+//
+// Which units must run is in PreviousFile, with all that a killed run has restarted.
 type Settle struct {
-	Units []string // that must run
-	API   bool     // the machine's own API server must be ready
+	API bool // the machine's own API server must be ready
 	// Node must be Ready with a kubelet of Version; "" where it need not.
 	Node, Version string
 }
@@ -70,7 +71,6 @@ func (a Settle) Rescue(ctx context.Context, on components.Machine, site componen
 	}
 	before := a
 	before.Version = "" // whichever it is
-	before.Units = kept.Units
 	if err := before.serves(ctx, on, site); err != nil {
 		return fmt.Errorf("%w; it went back to bundle %s, which does not serve either: %w", failed, kept.Bundle, err)
 	}
@@ -84,32 +84,28 @@ func (a Settle) Rescue(ctx context.Context, on components.Machine, site componen
 func (a Settle) serves(ctx context.Context, on components.Machine, site components.Site) error {
 	ctx, cancel := context.WithTimeout(ctx, serveWithin)
 	defer cancel()
-	// What a killed run restarted is looked at as well, whichever step it was in.
-	if kept, err := read(ctx, on); err == nil {
-		for _, name := range kept.Units {
-			if !slices.Contains(a.Units, name) {
-				a.Units = append(slices.Clip(a.Units), name)
-			}
-		}
-		if a.Node == "" && slices.Contains(kept.Units, kubelet) {
-			a.Node = on.Name()
-		}
+	kept, err := read(ctx, on)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(kept.Units, kubelet) { // also where a killed run was in another step
+		a.Node = on.Name()
 	}
 	var first map[string]unit
 	var since time.Time
 	var last error
 	for {
-		now, err := look(ctx, on, a.Units)
+		now, err := look(ctx, on, kept.Units)
 		if err == nil && first == nil {
 			first = now
 		}
 		if err == nil {
-			for _, name := range a.Units {
+			for _, name := range kept.Units {
 				if now[name].deaths-first[name].deaths >= mostDeaths {
 					return fmt.Errorf("%s ends again and again; the last that it said: %s", name, cmp.Or(actions.LastWords(ctx, on, name), "nothing"))
 				}
 			}
-			err = a.well(ctx, on, site, now)
+			err = a.well(ctx, on, site, kept.Units, now)
 		}
 		switch {
 		case err != nil:
@@ -134,8 +130,8 @@ func (a Settle) serves(ctx context.Context, on components.Machine, site componen
 }
 
 // well says what is not.
-func (a Settle) well(ctx context.Context, on components.Machine, site components.Site, now map[string]unit) error {
-	for _, name := range a.Units {
+func (a Settle) well(ctx context.Context, on components.Machine, site components.Site, units []string, now map[string]unit) error {
+	for _, name := range units {
 		if now[name].active != "active" {
 			return fmt.Errorf("%s is %s; the last that it said: %s", name, now[name].active, cmp.Or(actions.LastWords(ctx, on, name), "nothing"))
 		}
@@ -160,28 +156,16 @@ func (a Settle) ready(ctx context.Context, site components.Site) error {
 	if err != nil {
 		return err
 	}
-	text, err := api.Do(ctx, "GET", "/api/v1/nodes/"+a.Node, "", nil)
-	if err != nil {
+	ready, version, err := addons.NodeState(ctx, api, a.Node)
+	switch {
+	case err != nil:
 		return err
+	case a.Version != "" && version != "v"+a.Version:
+		return fmt.Errorf("node %s is of %.40q", a.Node, version)
+	case !ready:
+		return fmt.Errorf("node %s is not Ready", a.Node)
 	}
-	var node struct {
-		Status struct {
-			Conditions []struct{ Type, Status string }
-			NodeInfo   struct{ KubeletVersion string }
-		}
-	}
-	if err := json.Unmarshal(text, &node); err != nil {
-		return fmt.Errorf("node %s: %w", a.Node, err)
-	}
-	if got := node.Status.NodeInfo.KubeletVersion; a.Version != "" && got != "v"+a.Version {
-		return fmt.Errorf("node %s is of %.40q", a.Node, got)
-	}
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == "Ready" && condition.Status == "True" {
-			return nil
-		}
-	}
-	return fmt.Errorf("node %s is not Ready", a.Node)
+	return nil
 }
 
 // unit is what systemd says of one.

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -108,6 +110,12 @@ func TestASnapshotThatIsNotWholeIsNoBackup(t *testing.T) {
 // seal makes a file of entries, as somebody else might.
 func seal(t *testing.T, to age.Recipient, entries ...entry) []byte {
 	t.Helper()
+	return sealWith(t, to, "", entries...)
+}
+
+// sealWith has something follow the archive.
+func sealWith(t *testing.T, to age.Recipient, more string, entries ...entry) []byte {
+	t.Helper()
 	var out bytes.Buffer
 	sealed, err := age.Encrypt(&out, to)
 	if err != nil {
@@ -119,7 +127,8 @@ func seal(t *testing.T, to age.Recipient, entries ...entry) []byte {
 		w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: e.name, Size: int64(len(e.content))})
 		w.Write(e.content)
 	}
-	for _, step := range []func() error{w.Close, packed.Close, sealed.Close} {
+	follow := func() error { _, err := packed.Write([]byte(more)); return err }
+	for _, step := range []func() error{w.Close, follow, packed.Close, sealed.Close} {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}
@@ -144,6 +153,42 @@ func TestOtherPeoplesFiles(t *testing.T) {
 		"a newer one":    {seal(t, to, entry{contentsName, []byte(`{"format":7,"cluster":{}}`)}), FormatError(7)},
 		"an entry more":  {seal(t, to, entry{contentsName, []byte(`{"format":1}`)}, entry{"x", nil}), ErrDamaged},
 		"without an end": {seal(t, to, entry{contentsName, []byte(`{"format":1}`)}), ErrTruncated},
+	} {
+		if _, _, err := Read(bytes.NewReader(c.file), io.Discard, identity); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// What is sealed well may still not be what was written, or lack something.
+func TestWhatIsSealedIsChecked(t *testing.T) {
+	identity := key(t)
+	to := identity.Recipient()
+	entries := func(snapshot []byte, change func(sums map[string]string)) []entry {
+		all := []entry{{contentsName, []byte(`{"format":1}`)}, {hclName, []byte("x")}, {authoritiesName, []byte("x")}, {partName(0), snapshot}}
+		sums := map[string]string{}
+		for _, e := range all {
+			sum := sha256.Sum256(e.content)
+			sums[e.name] = hex.EncodeToString(sum[:])
+		}
+		change(sums)
+		text, err := json.Marshal(sums)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(all, entry{sumsName, text})
+	}
+	right := func(map[string]string) {}
+	for name, c := range map[string]struct {
+		file []byte
+		want error
+	}{
+		"all is right":               {seal(t, to, entries(image(100), right)...), nil},
+		"another sum":                {seal(t, to, entries(image(100), func(s map[string]string) { s[hclName] = strings.Repeat("0", 64) })...), ErrDamaged},
+		"a sum of nothing":           {seal(t, to, entries(image(100), func(s map[string]string) { s["more"] = "" })...), ErrDamaged},
+		"half a snapshot":            {seal(t, to, entries(image(100)[:60], right)...), ErrDamaged},
+		"something behind the sums":  {seal(t, to, append(entries(image(100), right), entry{"more", nil})...), ErrDamaged},
+		"something behind the whole": {sealWith(t, to, "more", entries(image(100), right)...), ErrDamaged},
 	} {
 		if _, _, err := Read(bytes.NewReader(c.file), io.Discard, identity); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)

@@ -74,12 +74,6 @@ func (r *reader) read(from io.Reader, identities []age.Identity) error {
 		return ErrForeign
 	}
 	err = r.unpack(plain)
-	if err == nil {
-		// The very end is authenticated as well: nothing may be cut off or follow.
-		if n, last := io.Copy(io.Discard, plain); last != nil || n > 0 {
-			err = errors.Join(ErrDamaged, last)
-		}
-	}
 	var format FormatError
 	switch {
 	case err == nil || errors.As(err, &format) || errors.Is(err, ErrForeign):
@@ -126,7 +120,7 @@ func (r *reader) unpack(plain io.Reader) error {
 			first && err == nil && header.Name != contentsName:
 			return ErrForeign
 		case err == io.EOF && r.sums == nil:
-			return nil
+			return ends(packed)
 		case err != nil:
 			return err
 		case r.sums == nil:
@@ -136,6 +130,16 @@ func (r *reader) unpack(plain io.Reader) error {
 			return err
 		}
 	}
+}
+
+// ends reads what follows the archive, which must be nothing: so the very end of the file
+// is authenticated as well.
+func ends(packed io.Reader) error {
+	n, err := io.Copy(io.Discard, packed)
+	if err == nil && n > 0 {
+		err = errors.New("something follows the archive")
+	}
+	return err
 }
 
 func (r *reader) entry(header *tar.Header, content io.Reader) error {

@@ -30,7 +30,7 @@ func TestAnAPIThatFallsSilentIsWaitedFor(t *testing.T) {
 			ctx, stop := context.WithCancelCause(t.Context())
 			time.AfterFunc(test.stop, func() { stop(gone) })
 			begin, looks := time.Now(), 0
-			found, err := untilReachable(ctx, func() (plan.Facts, error) {
+			found, err := untilReachable(ctx, apiReturns, func() (plan.Facts, error) {
 				looks++
 				return plan.Facts{Cluster: components.ClusterFacts{Reachable: time.Since(begin) >= test.back, Problem: "refused"}}, nil
 			})

@@ -99,14 +99,8 @@ func (a *app) recover(ctx context.Context, path, from string, yes bool) error {
 			return err
 		}
 	}
-	if !yes {
-		typed, err := a.ask(ctx, fmt.Sprintf("Type the cluster's name (%s) to do this: ", s.cluster.Name), "standard input is no terminal to ask on; --yes goes on without asking")
-		if err != nil {
-			return err
-		}
-		if typed != s.cluster.Name {
-			return errors.New("not agreed; nothing was changed")
-		}
+	if err := s.agreeByName(ctx, yes); err != nil {
+		return err
 	}
 	observer, finish := printer.Progress(p)
 	env := s.env("recover", observer, nil)

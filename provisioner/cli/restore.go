@@ -243,7 +243,7 @@ func (a *app) restore(ctx context.Context, path, from, identity string, yes bool
 	}
 	of := plan.Backup{
 		ID: b.contents.ID, Cluster: b.contents.Cluster, Kubernetes: b.contents.Kubernetes, Network: b.contents.Network,
-		PSK: len(b.parts.PresharedKey) > 0, Sums: sums,
+		Sums: sums,
 	}
 	s, err := a.open(ctx, path)
 	if err != nil {

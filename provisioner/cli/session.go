@@ -293,7 +293,7 @@ func (s *session) lookAgain(ctx context.Context, failed []string, silent map[str
 	look := func() (plan.Facts, error) { return s.look(ctx, failed...) }
 	found, err := look()
 	if err == nil && s.answered && !found.Cluster.Reachable {
-		found, err = untilReachable(ctx, look)
+		found, err = untilReachable(ctx, apiReturns, look)
 	}
 	for _, m := range slices.Concat(s.cluster.Masters(), s.leaving) {
 		if lost := s.unreach[m.Name]; lost != nil && !silent[m.Name] && !slices.Contains(failed, m.Name) {
@@ -318,32 +318,6 @@ func (s *session) lostMasters() error {
 // apiPatience bounds how long a look waits for an API server: one whose etcd is
 // gone takes requests and keeps silent.
 const apiPatience = 20 * time.Second
-
-// apiReturns is how long a run waits for an API server that has answered before,
-// and apiPause the time between two looks for it.
-const (
-	apiReturns = 2 * time.Minute
-	apiPause   = time.Second
-)
-
-// untilReachable looks until the API answers: what a silent one has would be
-// planned again.
-func untilReachable(ctx context.Context, look func() (plan.Facts, error)) (plan.Facts, error) {
-	for end := time.Now().Add(apiReturns); ; {
-		found, err := look()
-		switch {
-		case err != nil || found.Cluster.Reachable:
-			return found, err
-		case time.Now().After(end):
-			return found, fmt.Errorf("the API server does not answer any more: %s", found.Cluster.Problem)
-		}
-		select {
-		case <-ctx.Done():
-			return found, context.Cause(ctx)
-		case <-time.After(apiPause):
-		}
-	}
-}
 
 // lookAtCluster asks the API, where a master that we set up answers.
 func (s *session) lookAtCluster(ctx context.Context) components.ClusterFacts {

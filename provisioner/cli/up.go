@@ -36,17 +36,22 @@ Exit status: 0 nothing to do, 2 there are changes, 1 something is wrong.`,
 				return err
 			}
 			defer s.close()
-			if err := errors.Join(a.printer().Plan(p), s.leftOut()); err != nil {
-				return err // a machine that was not looked at may need anything
-			}
-			if !p.Empty() {
-				return status(exitPending)
-			}
-			return nil
+			return s.show(p)
 		},
 	})
 	cmd.Flags().BoolVar(&a.json, "json", false, "print the plan as JSON")
 	return cmd
+}
+
+// show prints a plan, and is plan's exit status.
+func (s *session) show(p plan.Plan) error {
+	if err := errors.Join(s.app.printer().Plan(p), s.leftOut()); err != nil {
+		return err // a machine that was not looked at may need anything
+	}
+	if !p.Empty() {
+		return status(exitPending)
+	}
+	return nil
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -101,7 +106,10 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 func (s *session) prepare(ctx context.Context) (plan.Facts, plan.Plan, error) {
 	found, err := s.look(ctx)
 	if err == nil && !found.Cluster.Reachable && plan.Starting(s.cluster, found) {
-		found, err = s.startedAPI(ctx, found)
+		found, err = untilReachable(ctx, apiStarts, func() (plan.Facts, error) { return s.look(ctx) })
+		if errors.Is(err, errSilentAPI) {
+			err = nil // it is for the run to mend
+		}
 	}
 	if err == nil {
 		err = s.meet(ctx, found)
@@ -121,22 +129,6 @@ func (s *session) prepare(ctx context.Context) (plan.Facts, plan.Plan, error) {
 // apiStarts is how long a look waits for API servers that run and do not answer yet, as
 // after a run that was killed: what is planned without them is only half of it.
 const apiStarts = 15 * time.Second
-
-// startedAPI looks again until the API answers, or has had its time.
-func (s *session) startedAPI(ctx context.Context, found plan.Facts) (plan.Facts, error) {
-	for end := time.Now().Add(apiStarts); !found.Cluster.Reachable && time.Now().Before(end); {
-		select {
-		case <-ctx.Done():
-			return found, context.Cause(ctx)
-		case <-time.After(apiPause):
-		}
-		var err error
-		if found, err = s.look(ctx); err != nil {
-			return found, err
-		}
-	}
-	return found, nil
-}
 
 // refuse says what stands in the way before anything is changed: a master that
 // cannot be reached, a machine that may be another's, or one that cannot serve.
@@ -310,6 +302,19 @@ func (s *session) consent(ctx context.Context, printer *view.Printer, p plan.Pla
 func (a *app) agree(ctx context.Context, question string) error {
 	line, err := a.ask(ctx, question+" [y/N] ", "standard input is no terminal to ask on; --yes goes on without asking")
 	if err == nil && !strings.EqualFold(line, "y") {
+		err = errors.New("not agreed; nothing was changed")
+	}
+	return err
+}
+
+// agreeByName asks for the cluster's name where something is lost for good, unless yes
+// was said already.
+func (s *session) agreeByName(ctx context.Context, yes bool) error {
+	if yes {
+		return nil
+	}
+	typed, err := s.app.ask(ctx, fmt.Sprintf("Type the cluster's name (%s) to do this: ", s.cluster.Name), "standard input is no terminal to ask on; --yes goes on without asking")
+	if err == nil && typed != s.cluster.Name {
 		err = errors.New("not agreed; nothing was changed")
 	}
 	return err

@@ -53,6 +53,8 @@ is lost, so it asks for the cluster's name.`,
 			switch {
 			case u.rollback && (u.to != "" || u.hold):
 				return misuse{errors.New("--rollback knows which version to go back to: leave --to and --no-finalize out")}
+			case u.snapshot != "" && !u.rollback:
+				return misuse{errors.New("--snapshot goes with --rollback")}
 			case u.to != "" && !versionForm.MatchString(u.to):
 				return misuse{fmt.Errorf("--to %.40q: a version is like 1.36.3", u.to)}
 			}
@@ -105,23 +107,12 @@ func (a *app) upgrade(ctx context.Context, path string, u upgrade) error {
 		part = plan.UntilFinal
 	}
 	if u.dry {
-		return s.dryRun(part(p))
+		return s.show(part(p))
 	}
 	if err := s.carryOut(ctx, found, p, "upgrade", u.yes, part); err != nil {
 		return err
 	}
 	s.sayVersion(path, asked)
-	return nil
-}
-
-// dryRun is the plan, with plan's exit status.
-func (s *session) dryRun(p plan.Plan) error {
-	if err := errors.Join(s.app.printer().Plan(p), s.leftOut()); err != nil {
-		return err
-	}
-	if !p.Empty() {
-		return status(exitPending)
-	}
 	return nil
 }
 
@@ -194,7 +185,7 @@ func (s *session) backBefore(ctx context.Context, u upgrade) error {
 		return err
 	}
 	if u.dry {
-		return s.dryRun(p)
+		return s.show(p)
 	}
 	return s.carryOut(ctx, found, p, "upgrade --rollback", u.yes, func(p plan.Plan) plan.Plan { return p })
 }
@@ -218,7 +209,7 @@ func (s *session) toSnapshot(ctx context.Context, back plan.Back, u upgrade) err
 	now := time.Now()
 	p := plan.RollBack(s.cluster, found, from, now)
 	if u.dry {
-		return s.dryRun(p)
+		return s.show(p)
 	}
 	printer := s.app.printer()
 	if !s.app.json {
@@ -228,14 +219,8 @@ func (s *session) toSnapshot(ctx context.Context, back plan.Back, u upgrade) err
 		fmt.Fprintf(s.app.stdout, "\nThe upgrade to %s is finalised: going back is to %s on %s.\nEverything that was written since is lost: objects made since are gone, those deleted since are back.\n",
 			back.Present, from.Name, from.Machine)
 	}
-	if !u.yes {
-		typed, err := s.app.ask(ctx, fmt.Sprintf("Type the cluster's name (%s) to do this: ", s.cluster.Name), "standard input is no terminal to ask on; --yes goes on without asking")
-		if err != nil {
-			return err
-		}
-		if typed != s.cluster.Name {
-			return errors.New("not agreed; nothing was changed")
-		}
+	if err := s.agreeByName(ctx, u.yes); err != nil {
+		return err
 	}
 	observer, finish := printer.Progress(p)
 	env := s.env("upgrade --rollback", observer, func(found plan.Facts) plan.Plan {

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/pki"
 	"provision/overlay"
 	"provision/provisioner/plan"
 )
 
-// expiresSoon is when a certificate's end is worth a warning.
+// expiresSoon is when a certificate's end is worth a warning, where it lives for longer
+// than that: machines renew theirs at half of the time.
 const expiresSoon = 30 * 24 * time.Hour
 
 // extra is what status asks the API for beyond what a plan needs.
@@ -77,12 +79,16 @@ func askMore(ctx context.Context, api components.API) (extra, error) {
 // do what somebody believes.
 func warnings(c components.Cluster, found plan.Facts, more extra, now time.Time) []string {
 	var all []string
+	soon, within := expiresSoon, "30 days"
+	if third := pki.Lifetime(c) / 3; third < soon {
+		soon, within = third, third.String()
+	}
 	for _, m := range c.Machines {
 		certificates := found.Machines[m.Name].Certificates
 		var names []string
 		var first time.Time
 		for name, certificate := range certificates {
-			if certificate.NotAfter.Sub(now) < expiresSoon {
+			if certificate.NotAfter.Sub(now) < soon {
 				names = append(names, name)
 				if first.IsZero() || certificate.NotAfter.Before(first) {
 					first = certificate.NotAfter
@@ -90,8 +96,8 @@ func warnings(c components.Cluster, found plan.Facts, more extra, now time.Time)
 			}
 		}
 		if slices.Sort(names); len(names) > 0 {
-			all = append(all, fmt.Sprintf("%s: %d of its certificates end within 30 days, the first (one of %s) on %s: `provision up` renews them",
-				m.Name, len(names), some(names), first.UTC().Format(time.DateOnly)))
+			all = append(all, fmt.Sprintf("%s: %d of its certificates end within %s, the first (one of %s) on %s: `provision up` renews them",
+				m.Name, len(names), within, some(names), first.UTC().Format(time.DateOnly)))
 		}
 	}
 	if len(more.policies) > 0 {

@@ -113,14 +113,6 @@ func checkLeaving(c components.Cluster, found Facts) []Problem {
 			say(c.Machines[i], "is a master, and the file says worker: take it out of the file, run `provision up`, and put it back as a worker")
 		}
 	}
-	view := etcd.Look(c, found.Machines)
-	for _, member := range view.Members {
-		known := slices.ContainsFunc(slices.Concat(c.Masters(), masters), func(m components.MachineSpec) bool { return etcd.Peer(m) == member.Peer })
-		if !known && member.Name != "" {
-			problems = append(problems, Problem{view.Speaker, fmt.Sprintf(
-				"its etcd has a member %.40q at %.80q that is no master of the file: put that machine back as a master, run `provision up`, and then take it out", member.Name, member.Peer)})
-		}
-	}
 	if len(masters) > 0 {
 		for _, m := range c.Masters() {
 			if !w.answered(m) {

@@ -6,6 +6,8 @@
 package plan
 
 import (
+	"slices"
+
 	"provision/components"
 )
 
@@ -47,6 +49,18 @@ func (p Plan) Count() int {
 		n++
 	}
 	return n
+}
+
+// split parts the phases of those names from the rest.
+func (p Plan) split(names ...string) (head, rest []Phase) {
+	for _, phase := range p.Phases {
+		if slices.Contains(names, phase.Name) {
+			head = append(head, phase)
+		} else {
+			rest = append(rest, phase)
+		}
+	}
+	return head, rest
 }
 
 // Machines returns the names of the machines that the plan changes, each once,

@@ -47,6 +47,23 @@ func checkMasters(c components.Cluster, found Facts) []Problem {
 			say(m, "has data of an etcd that does not run, and the members on %s do not know it: it was removed, or is of an earlier cluster; delete %s/etcd on it, and run again", view.Speaker, components.State)
 		}
 	}
+	known := slices.Concat(masters, Leaving(c, found.Cluster))
+	for _, member := range view.Members {
+		i := slices.IndexFunc(known, func(m components.MachineSpec) bool { return etcd.Peer(m) == member.Peer })
+		if i >= 0 || len(coming) == 0 && member.Name == "" { // never started, and has no vote
+			continue
+		}
+		if j := slices.IndexFunc(coming, func(m components.MachineSpec) bool { return m.Name == member.Name }); j >= 0 {
+			say(coming[j], "is to join etcd, which has a member of that name at %.80q: give the machine another name, or put back the address that it had", member.Peer)
+			continue
+		}
+		if len(coming) > 0 {
+			say(coming[0], "is to join etcd, which has a member %.40q at %.80q that the file does not name: put that machine back into the file first", member.Name, member.Peer)
+			continue
+		}
+		problems = append(problems, Problem{view.Speaker, fmt.Sprintf(
+			"its etcd has a member %.40q at %.80q that is no master of the file: put that machine back as a master, run `provision up`, and then take it out", member.Name, member.Peer)})
+	}
 	if len(coming) == 0 {
 		return problems
 	}
@@ -55,18 +72,6 @@ func checkMasters(c components.Cluster, found Facts) []Problem {
 	}
 	for _, m := range silent {
 		say(m, "does not answer, and %s: while members of etcd come or go, every master must answer; power it on, or take it out of the file", entering(coming))
-	}
-	known := slices.Concat(masters, Leaving(c, found.Cluster))
-	for _, member := range view.Members {
-		i := slices.IndexFunc(known, func(m components.MachineSpec) bool { return etcd.Peer(m) == member.Peer })
-		if i >= 0 {
-			continue
-		}
-		if j := slices.IndexFunc(coming, func(m components.MachineSpec) bool { return m.Name == member.Name }); j >= 0 {
-			say(coming[j], "is to join etcd, which has a member of that name at %.80q: give the machine another name, or put back the address that it had", member.Peer)
-			continue
-		}
-		say(coming[0], "is to join etcd, which has a member %.40q at %.80q that the file does not name: put that machine back into the file first", member.Name, member.Peer)
 	}
 	return problems
 }

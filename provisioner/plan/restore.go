@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,7 +19,6 @@ type Backup struct {
 	Cluster    string
 	Kubernetes string // version
 	Network    components.Network
-	PSK        bool
 	Sums       map[string]string // SHA-256 (hex) of each of the authorities' files, by name in components.PKI
 }
 
@@ -40,19 +40,13 @@ func (b Backup) restored(c components.Cluster, found Facts) Facts {
 	if !answered {
 		return found
 	}
-	files := map[string]components.FileFact{}
-	for name, have := range f.Files {
-		files[name] = have
-	}
+	files := maps.Clone(f.Files)
 	for name, sum := range b.Sums {
 		files[components.PKI+"/"+name] = components.FileFact{SHA256: sum, Mode: 0o600}
 	}
 	f.Files, f.Etcd.Data = files, true
 	f.Bundles = append(slices.Clone(f.Bundles), c.Bundle.ID)
-	all := map[string]components.Facts{}
-	for name, facts := range found.Machines {
-		all[name] = facts
-	}
+	all := maps.Clone(found.Machines)
 	all[first.Name] = f
 	return Facts{Machines: all, Cluster: found.Cluster}
 }
@@ -130,29 +124,18 @@ func Restore(c components.Cluster, found Facts, b Backup, now time.Time) Plan {
 		})
 		bring = Phase{Name: "restore", Stages: []Stage{{Name: "restore", Jobs: []Job{{first.Name, actions}}}}}
 	}
-	p := Make(c, b.restored(c, found), now)
-	var phases []Phase
-	for _, phase := range p.Phases {
-		if phase.Name == "agent" {
-			phases = append(phases, phase)
-		}
-	}
-	if len(bring.Stages) > 0 {
-		phases = append(phases, bring)
-	}
+	head, rest := Make(c, b.restored(c, found), now).split("agent")
 	conclude := Phase{Name: "conclude", Stages: []Stage{{Name: "conclude", Jobs: []Job{{first.Name, []components.Action{restore.Conclude{Machines: stay}}}}}}}
-	concluded := len(bring.Stages) == 0 && !restoring(f)
-	for _, phase := range p.Phases {
-		// The user's addons may wait for something that is not there yet: that holds nothing up.
-		if phase.Name == "addons" && !concluded {
-			phases, concluded = append(phases, conclude), true
-		}
-		if phase.Name != "agent" {
-			phases = append(phases, phase)
-		}
+	if len(bring.Stages) > 0 {
+		rest = slices.Insert(rest, 0, bring)
 	}
-	if !concluded {
-		phases = append(phases, conclude)
+	if len(bring.Stages) > 0 || restoring(f) {
+		// Before the user's addons, which may wait for something that is not there yet.
+		end := slices.IndexFunc(rest, func(p Phase) bool { return p.Name == "addons" })
+		if end < 0 {
+			end = len(rest)
+		}
+		rest = slices.Insert(rest, end, conclude)
 	}
-	return Plan{Phases: phases}
+	return Plan{Phases: append(head, rest...)}
 }

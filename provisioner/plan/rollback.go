@@ -49,8 +49,9 @@ type Back struct {
 // machine.
 func WayBack(c components.Cluster, found Facts) (Back, error) {
 	var back Back
-	lives := false // a control plane of the present version has data
-	final := false // and behaves as what it is, so that the earlier one may not read them
+	// A control plane of the present version has data and behaves as what it is, so that the
+	// earlier one may not be able to read them.
+	final := false
 	for _, m := range c.Machines {
 		f := found.Machines[m.Name]
 		for _, id := range []string{planeBundle(f), kubeletBundle(f)} {
@@ -65,7 +66,7 @@ func WayBack(c components.Cluster, found Facts) (Back, error) {
 		none = none && !f.Etcd.Data
 		if f.Etcd.Data && versionOf(planeBundle(f)) == back.Present {
 			_, emulates := f.Files[upgrade.EmulateFile]
-			lives, final = true, final || !emulates
+			final = final || !emulates
 		}
 	}
 	if back.Present == "" {
@@ -90,8 +91,8 @@ func WayBack(c components.Cluster, found Facts) (Back, error) {
 	if back.Version == "" {
 		return back, errors.New("no master has an earlier bundle: the cluster was not upgraded from another version")
 	}
-	// Where only control planes of before have data, a killed run went back already.
-	back.Finalised = (final && lives || none) && minor(back.Version) < minor(back.Present)
+	// Where none of the present version has data, but others do, a killed run went back already.
+	back.Finalised = (final || none) && minor(back.Version) < minor(back.Present)
 	return back, nil
 }
 
@@ -152,18 +153,6 @@ func RollBack(c components.Cluster, found Facts, from Snapshot, now time.Time) P
 	}
 	begin := etcd.Recover{Node: c.BundleDir() + "/bin/node", Folder: folder, Token: token, Snapshot: etcd.SnapshotFolder + "/" + from.Name}
 	back.Stages = append(back.Stages, Stage{Name: "snapshot", Jobs: []Job{{from.Machine, []components.Action{begin}}}})
-	p := Make(c, hypothetical, now)
-	var phases []Phase
-	for _, phase := range p.Phases {
-		if phase.Name == "agent" || phase.Name == "machines" {
-			phases = append(phases, phase)
-		}
-	}
-	phases = append(phases, back)
-	for _, phase := range p.Phases {
-		if phase.Name != "agent" && phase.Name != "machines" {
-			phases = append(phases, phase)
-		}
-	}
-	return Plan{Phases: phases}
+	head, rest := Make(c, hypothetical, now).split("agent", "machines")
+	return Plan{Phases: slices.Concat(head, []Phase{back}, rest)}
 }

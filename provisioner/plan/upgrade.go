@@ -105,9 +105,10 @@ func snapshots(w world) []Stage {
 }
 
 // guarded makes a job one that can be taken back: files are kept before, and in the end
-// it is seen whether what was restarted serves.
-func guarded(job Job, f components.Facts, settle upgrade.Settle) Job {
-	keep := upgrade.Keep{Bundle: kubeletBundle(f)}
+// it is seen whether what was restarted serves. bundle is the id of the one that what
+// changes runs of.
+func guarded(job Job, bundle string, settle upgrade.Settle) Job {
+	keep := upgrade.Keep{Bundle: bundle}
 	var first, done []components.Action
 	last := components.Action(nil)
 	for _, action := range job.Actions {
@@ -129,10 +130,6 @@ func guarded(job Job, f components.Facts, settle upgrade.Settle) Job {
 		}
 		done = append(done, action)
 	}
-	settle.Units = slices.Clone(keep.Units)
-	if len(settle.Units) == 0 {
-		settle.Units = guardedUnits(settle)
-	}
 	slices.Reverse(keep.Units) // as they are restarted: what depends on others first
 	all := append(append(first, keep), done...)
 	all = append(all, settle)
@@ -142,17 +139,9 @@ func guarded(job Job, f components.Facts, settle upgrade.Settle) Job {
 	return Job{job.Machine, all}
 }
 
-// guardedUnits are those to look at where a killed run has restarted them all.
-func guardedUnits(settle upgrade.Settle) []string {
-	if settle.API {
-		return append([]string{etcd.Unit}, master.Interrupted()...)
-	}
-	return []string{runtime.Unit, actions.Service("kubelet"), actions.Service("proxy")}
-}
-
 // turn is a master's part of an upgrade.
 func (w world) turn(m components.MachineSpec, job Job) Stage {
-	return careful("upgrade", guarded(job, w.facts.Machines[m.Name], upgrade.Settle{API: true}))
+	return careful("upgrade", guarded(job, planeBundle(w.facts.Machines[m.Name]), upgrade.Settle{API: true}))
 }
 
 // finalise has the control planes behave as what they are, one at a time.
@@ -168,7 +157,7 @@ func finalise(w world) []Stage {
 		f = after(f, plane(w, m, f))
 		job := Job{m.Name, master.Actions(final, m, f)}
 		if len(job.Actions) > 0 {
-			stages = append(stages, careful("finalise", guarded(job, f, upgrade.Settle{API: true})))
+			stages = append(stages, careful("finalise", guarded(job, w.Bundle.ID, upgrade.Settle{API: true})))
 		}
 	}
 	return stages
@@ -206,14 +195,14 @@ func followers(w world) []Stage {
 		settle := upgrade.Settle{Node: m.Name, Version: w.Version}
 		if m.Role == components.Master {
 			job := w.job(m, kubelet, everywhere(runtime.Later))
-			stages = append(stages, careful("kubelet", guarded(job, f, settle)))
+			stages = append(stages, careful("kubelet", guarded(job, kubeletBundle(f), settle)))
 			continue
 		}
 		job := w.job(m, everywhere(worker.Network), everywhere(runtime.Actions), kubelet, everywhere(runtime.Later))
 		if w.empties(m, f) {
 			job.Actions = slices.Concat([]components.Action{drain.Drain{Node: m.Name, Spares: true}}, job.Actions, []components.Action{drain.Open{Node: m.Name}})
 		}
-		workers = append(workers, guarded(job, f, settle))
+		workers = append(workers, guarded(job, kubeletBundle(f), settle))
 	}
 	return append(stages, w.batches("upgrade", workers)...)
 }

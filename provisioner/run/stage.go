@@ -88,7 +88,7 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 			if cause := context.Cause(r.hard); cause != nil && errors.Is(err, context.Canceled) {
 				err = cause
 			}
-			return r.fail(phase, stage, job.Machine, action, Rescue(r.hard, on, r.env.Site, job.Actions[i+1:], err))
+			return r.fail(phase, stage, job.Machine, action, rescue(r.hard, on, r.env.Site, job.Actions[i+1:], err))
 		}
 		if c, ok := action.(Clears); ok && c.Clears() {
 			r.lock.without(job.Machine)
@@ -99,8 +99,8 @@ func (r *runner) job(phase, stage string, job plan.Job) error {
 	return nil
 }
 
-// Rescue has the rest of a job undo what it began.
-func Rescue(ctx context.Context, on components.Machine, site components.Site, rest []components.Action, failed error) error {
+// rescue has the rest of a job undo what it began.
+func rescue(ctx context.Context, on components.Machine, site components.Site, rest []components.Action, failed error) error {
 	for _, action := range rest {
 		if a, ok := action.(Rescuer); ok {
 			failed = a.Rescue(ctx, on, site, failed)

@@ -19,7 +19,7 @@ func NewCommand() *cobra.Command {
 	var path string
 	command := &cobra.Command{
 		Use:   "approve",
-		Short: "On a master: approve kubelets' serving certificates for names in the inventory",
+		Short: "On a master: approve kubelets' serving certificates for names in the inventory, and renew machines' own identities",
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(command.ErrOrStderr(), nil))

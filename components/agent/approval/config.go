@@ -1,4 +1,5 @@
-// Package approval has kubelets' serving certificates signed, and nothing else.
+// Package approval has two kinds of requests signed, and nothing else: kubelets' serving
+// certificates, and machines' own identities once more (renewal.go).
 //
 // A kubelet asks for its serving certificate itself and upstream approves no
 // such request. This daemon, on every master, approves one only if each name

@@ -27,13 +27,6 @@ import (
 // may be, and returns the certificate in PEM.
 type Signer func(ctx context.Context, csr []byte) ([]byte, error)
 
-// renewal is the configuration: how long certificates live, and by which identity a
-// master is asked.
-type renewal struct {
-	LifetimeSeconds int64  `json:"lifetime_seconds"`
-	Kubeconfig      string `json:"kubeconfig"`
-}
-
 // renewWithin bounds one run: a timer starts the next.
 const renewWithin = 2 * time.Minute
 
@@ -49,7 +42,7 @@ func RenewCommand(signer func(kubeconfig string) (Signer, error)) *cobra.Command
 			if err != nil {
 				return err
 			}
-			var config renewal
+			var config pki.Renewal
 			if err := json.Unmarshal(text, &config); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
