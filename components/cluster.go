@@ -45,10 +45,20 @@ type Cluster struct {
 	Emulate string
 	// Lifetime is how long the machines' certificates live; 0 is a year.
 	Lifetime time.Duration
+	// Trust is what verifies certificates of each authority, by its name. It follows from
+	// what the masters have; empty where they have none yet.
+	Trust map[string]Trust
 	// Own are the user's addons, in the order of the file.
 	Own []Addon
 	// Machines in the order of the file. The first master is where secrets are born.
 	Machines []MachineSpec
+}
+
+// Trust is certificates in PEM.
+type Trust struct {
+	All     string // those that verify: while an authority is replaced, both
+	Settled string // the one that verified before a change began, until it ends
+	Signs   string // SHA-256 (hex) of the one that signs
 }
 
 // Flags are more flags for the control plane's components, in the order of their names.

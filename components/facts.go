@@ -47,7 +47,7 @@ type Facts struct {
 	Files        map[string]FileFact // by path
 	Units        map[string]UnitFact // by name, ours only
 	Sysctls      map[string]string   // by dotted name, of those asked for
-	Certificates map[string]CertFact // by leaf name, from the agent, where there is one
+	Certificates map[string]CertFact // by name in PKI, "next/cluster-ca" too, from the agent, where there is one; "kubelet-server" is kubelet's own
 	Cluster      string              // the name of the cluster that the machine was set up for, or ""
 	Network      map[string]string   // what that cluster's network was then: see Network.Settled; nil where that is not known
 	Address      netip.Addr          // the one that it was set up with; invalid where that is not known
@@ -90,6 +90,7 @@ type CertFact struct {
 	Authority     string   // SHA-256 (hex) of the issuing certificate it verifies against, or ""
 	NotBefore     time.Time
 	NotAfter      time.Time
+	PEM           string `json:",omitempty"` // itself, where it is an authority
 }
 
 // EtcdFact is what a master's member of etcd says, and whether it has data at

@@ -56,7 +56,7 @@ func For(c components.Cluster, role components.Role) Config {
 			netip.AddrPortFrom(components.NodeAPI, components.PortBalancer),
 		},
 		NodeAddress: components.NodeAPI,
-		CA:          components.PKI + "/cluster-ca.crt",
+		CA:          components.PKI + "/cluster-ca-trust.pem",
 		Health:      Health{Interval: Duration(DefaultInterval), Timeout: Duration(DefaultTimeout)},
 		Follow: Follow{
 			Certificate: components.PKI + "/agent.crt",

@@ -33,7 +33,7 @@ func TestTheFileOfACluster(t *testing.T) {
     "10.0.0.1:6443",
     "10.0.0.3:6443"
   ],
-  "ca": "/etc/provision/pki/cluster-ca.crt",
+  "ca": "/etc/provision/pki/cluster-ca-trust.pem",
   "health": {
     "interval": "300ms",
     "timeout": "500ms"

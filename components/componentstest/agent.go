@@ -2,8 +2,10 @@ package componentstest
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -38,21 +40,29 @@ func (m *Machine) agent(args []string, stdin io.Reader) (out []byte, code int, w
 	case verb == "certificates init":
 		for _, name := range authorityFiles {
 			if _, ok := m.files[components.PKI+"/"+name]; !ok {
-				m.files[components.PKI+"/"+name] = file{mode: modeOf(name), content: []byte(name + " of " + m.name)}
+				m.files[components.PKI+"/"+name] = file{mode: modeOf(name), content: born(name + " of " + m.name)}
 			}
 		}
 	case verb == "certificates export-authorities":
-		out, err = json.Marshal(m.authorities())
+		out, err = json.Marshal(m.export(components.PKI, authorityFiles))
 	case verb == "certificates import-authorities":
-		var in map[string]string
-		if err = json.NewDecoder(stdin).Decode(&in); err == nil {
-			for name, text := range in {
-				if have, ok := m.files[components.PKI+"/"+name]; ok && string(have.content) != text {
-					return nil, 1, "agent: " + name + ": this machine has another one"
-				}
-				m.files[components.PKI+"/"+name] = file{mode: modeOf(name), content: []byte(text)}
+		return m.take(components.PKI, stdin)
+	case verb == "certificates next":
+		for _, name := range pki.NextFiles() {
+			if _, ok := m.files[pki.NextDir+"/"+name]; !ok {
+				m.files[pki.NextDir+"/"+name] = file{mode: modeOf(name), content: born(name + " of " + m.name + " after " + string(m.files[components.PKI+"/"+name].content))}
 			}
 		}
+	case verb == "certificates export-next":
+		out, err = json.Marshal(m.export(pki.NextDir, pki.NextFiles()))
+	case verb == "certificates import-next":
+		return m.take(pki.NextDir, stdin)
+	case verb == "certificates switch":
+		return m.switchOver()
+	case verb == "certificates retire":
+		m.move(pki.PreviousDir, pki.RetiredDir)
+	case verb == "certificates list":
+		out, err = json.Marshal(m.certificates())
 	case verb == "certificates preshared-key":
 		if _, ok := m.files[option(args, "--file")]; !ok {
 			m.files[option(args, "--file")] = file{mode: 0o600, content: overlay.NewPresharedKey().PresharedKeyText()}
@@ -90,12 +100,63 @@ func modeOf(name string) fs.FileMode {
 	return 0o644
 }
 
-func (m *Machine) authorities() map[string]string {
+// born is the content of a new file: certificates are PEM, as far as anybody looks.
+func born(text string) []byte {
+	if name, _, _ := strings.Cut(text, " "); strings.HasSuffix(name, ".crt") {
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte(text)})
+	}
+	return []byte(text)
+}
+
+func (m *Machine) export(dir string, names []string) map[string]string {
 	all := map[string]string{}
-	for _, name := range authorityFiles {
-		all[name] = string(m.files[components.PKI+"/"+name].content)
+	for _, name := range names {
+		all[name] = string(m.files[dir+"/"+name].content)
 	}
 	return all
+}
+
+func (m *Machine) take(dir string, stdin io.Reader) (out []byte, code int, why string) {
+	var in map[string]string
+	if err := json.NewDecoder(stdin).Decode(&in); err != nil {
+		return nil, 1, "agent: " + err.Error()
+	}
+	for name, text := range in {
+		if have, ok := m.files[dir+"/"+name]; ok && string(have.content) != text {
+			return nil, 1, "agent: " + name + ": this machine has another one"
+		}
+		m.files[dir+"/"+name] = file{mode: modeOf(name), content: []byte(text)}
+	}
+	return nil, 0, ""
+}
+
+// switchOver has the next authorities sign.
+func (m *Machine) switchOver() (out []byte, code int, why string) {
+	if _, ok := m.files[pki.NextDir+"/"+pki.Cross+".crt"]; !ok {
+		if _, done := m.files[pki.PreviousDir+"/"+pki.Cross+".crt"]; done {
+			return nil, 0, ""
+		}
+		return nil, 1, "agent: there are no authorities that are to follow"
+	}
+	for _, name := range pki.Authorities {
+		m.files[pki.PreviousDir+"/"+name+".crt"] = m.files[components.PKI+"/"+name+".crt"]
+		for _, end := range []string{".key", ".crt"} {
+			m.files[components.PKI+"/"+name+end] = m.files[pki.NextDir+"/"+name+end]
+			delete(m.files, pki.NextDir+"/"+name+end)
+		}
+	}
+	m.move(pki.NextDir, pki.PreviousDir)
+	return nil, 0, ""
+}
+
+// move moves what is in a folder.
+func (m *Machine) move(from, to string) {
+	for name, f := range maps.Clone(m.files) {
+		if path.Dir(name) == from {
+			m.files[to+"/"+path.Base(name)] = f
+			delete(m.files, name)
+		}
+	}
 }
 
 func option(args []string, name string) string {

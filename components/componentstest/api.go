@@ -151,6 +151,10 @@ func (a *API) Do(ctx context.Context, method, path, _ string, body []byte) ([]by
 		return a.list(path + "/")
 	}
 	a.report(path)
+	const published = "/configmaps/extension-apiserver-authentication"
+	if a.objects[path] == nil && strings.HasSuffix(path, published) {
+		a.objects[path] = map[string]any{} // API servers see to it themselves
+	}
 	present := a.objects[path]
 	if present == nil {
 		return nil, fmt.Errorf("%s %s: 404: %w", method, path, fs.ErrNotExist)

@@ -48,7 +48,7 @@ func plan(c components.Cluster, site *Site) []job {
 		return nil
 	})
 	part(func(m components.MachineSpec, f components.Facts) []components.Action {
-		if leaves := pki.Wanted(c, m, f, now); len(leaves) > 0 {
+		if leaves := pki.Wanted(c, m, f, f, now); len(leaves) > 0 {
 			return []components.Action{pki.Issue{Agent: c.Agent(), Signer: c.Masters()[0].Name, Leaves: leaves}}
 		}
 		return nil

@@ -10,6 +10,7 @@ import (
 
 	"provision/components"
 	"provision/components/base"
+	"provision/components/pki"
 	"provision/components/removal"
 	"provision/components/runtime"
 )
@@ -70,18 +71,42 @@ func (m *Machine) Facts() components.Facts {
 	if json.Unmarshal(m.files[components.Etc+"/node.json"].content, &node) == nil {
 		f.Cluster, f.Network, f.Address = node.Cluster, node.Network, node.Address
 	}
-	f.Certificates = map[string]components.CertFact{}
+	f.Certificates = m.certificates()
+	f.Etcd = m.etcdFact()
+	return f
+}
+
+// certificates is what the agent says of them.
+func (m *Machine) certificates() map[string]components.CertFact {
+	all := map[string]components.CertFact{}
 	for name, fact := range m.certs {
 		_, there := m.files[components.PKI+"/"+name+".crt"]
-		if _, key := m.files[components.PKI+"/"+name+".key"]; !key {
+		known := slices.ContainsFunc(pki.Authorities, func(authority string) bool {
+			f, there := m.files[components.PKI+"/"+authority+".crt"]
+			return there && components.Sum(f.content) == fact.Authority
+		})
+		if _, key := m.files[components.PKI+"/"+name+".key"]; !key || !known {
 			fact.Authority = ""
 		}
 		if there {
-			f.Certificates[name] = fact
+			all[name] = fact
 		}
 	}
-	f.Etcd = m.etcdFact()
-	return f
+	for _, folder := range []string{components.PKI, pki.NextDir, pki.PreviousDir} {
+		for _, name := range pki.Authorities {
+			if f, there := m.files[folder+"/"+name+".crt"]; there {
+				all[strings.TrimPrefix(folder+"/"+name, components.PKI+"/")] = components.CertFact{PEM: string(f.content)}
+			}
+		}
+	}
+	if f, there := m.files[pki.KubeletServerFile]; there {
+		fact := components.CertFact{Authority: string(f.content)}
+		if fact.Authority != components.Sum(m.files[components.PKI+"/"+pki.ClusterCA+".crt"].content) {
+			fact.Authority = ""
+		}
+		all[pki.KubeletServer] = fact
+	}
+	return all
 }
 
 // bundleOf is the id of the bundle that a unit's file runs a program of.

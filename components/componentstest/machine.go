@@ -196,7 +196,11 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		}
 		m.files[argv[2]] = f
 	case "rm":
-		delete(m.files, argv[len(argv)-1])
+		for name := range m.files {
+			if last := argv[len(argv)-1]; name == last || argv[1] == "-rf" && strings.HasPrefix(name, last+"/") {
+				delete(m.files, name)
+			}
+		}
 	case "ctr":
 		if stdin != nil { // an archive
 			if _, err := io.Copy(io.Discard, stdin); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"provision/components"
 	"provision/components/etcd"
+	"provision/components/pki"
 )
 
 // unit is what systemd knows of a unit besides its file.
@@ -135,8 +136,13 @@ func (m *Machine) settle() {
 		if u.active == "activating" && m.runs(u.file) && (name != etcd.Unit || m.etcd == nil || m.enter()) {
 			u.active = "active"
 			u.sum = field(u.file, "Environment=PROVISION_SUM=")
-			if name == etcd.Unit {
+			switch name {
+			case etcd.Unit:
 				delete(m.files, etcd.EntryFile)
+			case "provision-kubelet.service":
+				if _, there := m.files[pki.KubeletServerFile]; !there { // it asks, and gets one
+					m.files[pki.KubeletServerFile] = file{mode: 0o600, content: []byte(components.Sum(m.files[components.PKI+"/"+pki.ClusterCA+".crt"].content))}
+				}
 			}
 		}
 	}

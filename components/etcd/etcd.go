@@ -13,6 +13,7 @@ import (
 	"provision/components"
 	"provision/components/actions"
 	"provision/components/failover"
+	"provision/components/pki"
 	"provision/templates"
 )
 
@@ -60,7 +61,7 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts,
 			Sum:         sum,
 			LowerOOM:    f.LowerOOM,
 		}})
-	}, configFile)
+	}, append(pki.Reads(d, c, pki.EtcdCA), configFile)...)
 	switch step {
 	case Begin:
 		d.File(EntryFile, 0o600, entryText(true, map[string]string{m.Name: Peer(m)}))

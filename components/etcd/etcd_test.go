@@ -45,7 +45,7 @@ func TestBothSidesShowCertificates(t *testing.T) {
 	c := componentstest.Cluster("m1")
 	got := config(t, c, c.Machines[0])
 	for _, side := range []string{"client-transport-security", "peer-transport-security"} {
-		if security := got[side].(map[string]any); security["client-cert-auth"] != true || security["trusted-ca-file"] != "/etc/provision/pki/etcd-ca.crt" {
+		if security := got[side].(map[string]any); security["client-cert-auth"] != true || security["trusted-ca-file"] != "/etc/provision/pki/etcd-ca-trust.pem" {
 			t.Errorf("%s: %v", side, security)
 		}
 	}

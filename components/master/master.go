@@ -12,6 +12,7 @@ import (
 	"provision/components"
 	"provision/components/actions"
 	"provision/components/failover"
+	"provision/components/pki"
 	"provision/components/upgrade"
 	"provision/templates"
 )
@@ -167,7 +168,7 @@ func (p plane) apiServer() {
 			Emulate:      p.c.Emulate,
 			Flags:        flags(p.c.Flags.APIServer),
 		})
-	}, authenticationFile, auditFile)
+	}, append(pki.Reads(p.Draft, p.c, pki.Authorities...), authenticationFile, auditFile)...)
 }
 
 func (p plane) controllerManager() {
@@ -186,7 +187,7 @@ func (p plane) controllerManager() {
 			Emulate:       p.c.Emulate,
 			Flags:         flags(p.c.Flags.ControllerManager),
 		})
-	}, controllerManagerKubeconfig)
+	}, append(pki.Reads(p.Draft, p.c, pki.ClusterCA, pki.FrontProxyCA), controllerManagerKubeconfig)...)
 }
 
 func (p plane) scheduler() {
@@ -194,5 +195,5 @@ func (p plane) scheduler() {
 	p.File(schedulerFile, 0o600, templates.SchedulerYAML(p.election()))
 	p.Unit(scheduler, func(sum string) []byte {
 		return templates.SchedulerService(templates.Scheduler{Emulate: p.c.Emulate, Process: p.process(p.node(), sum, "GOGC=75"), Flags: flags(p.c.Flags.Scheduler)})
-	}, schedulerKubeconfig, schedulerFile)
+	}, append(pki.Settled(p.Draft, p.c), schedulerKubeconfig, schedulerFile)...)
 }

@@ -65,7 +65,7 @@ type members struct {
 
 func dialMembers(pki, endpoint string) (members, error) {
 	identity := transport.TLSInfo{
-		CertFile: pki + "/apiserver-etcd-client.crt", KeyFile: pki + "/apiserver-etcd-client.key", TrustedCAFile: pki + "/etcd-ca.crt",
+		CertFile: pki + "/apiserver-etcd-client.crt", KeyFile: pki + "/apiserver-etcd-client.key", TrustedCAFile: pki + "/etcd-ca-trust.pem",
 	}
 	config, err := identity.ClientConfig()
 	if err != nil {

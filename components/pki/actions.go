@@ -31,8 +31,7 @@ var touches = []components.Touch{{Kind: components.KindDir, Name: components.PKI
 
 // Apply runs "agent certificates init".
 func (a Init) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
-	_, err := on.Run(ctx, []string{a.Agent, "certificates", "init", "--dir", components.PKI}, nil)
-	return err
+	return verb(ctx, on, a.Agent, "init")
 }
 
 // Issue gives a machine certificates: it makes keys and requests, a master
@@ -41,6 +40,9 @@ type Issue struct {
 	Agent  string // path of the agent's binary, the same on both machines
 	Signer string // the machine that holds the authorities' keys
 	Leaves []Leaf
+	// NewKeys has the machine make other keys. They take over together with their
+	// certificates.
+	NewKeys bool
 }
 
 // Component is "pki".
@@ -50,6 +52,9 @@ func (a Issue) String() string {
 	names := make([]string, len(a.Leaves))
 	for i, leaf := range a.Leaves {
 		names[i] = leaf.Name
+	}
+	if a.NewKeys {
+		return "make new keys and issue certificates " + strings.Join(names, ", ")
 	}
 	return "issue certificates " + strings.Join(names, ", ")
 }
@@ -65,7 +70,7 @@ func (a Issue) Apply(ctx context.Context, on components.Machine, site components
 		return err
 	}
 	var requests Requests
-	if err := a.run(ctx, on, "request", LeafList{Leaves: a.Leaves}, &requests); err != nil {
+	if err := a.run(ctx, on, "request", LeafList{Leaves: a.Leaves, NewKeys: a.NewKeys}, &requests); err != nil {
 		return err
 	}
 	if len(requests.Requests) != len(a.Leaves) {

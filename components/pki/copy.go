@@ -14,12 +14,16 @@ import (
 type CopyAuthorities struct {
 	Agent string // path of the agent's binary, the same on both machines
 	From  string // the master that has them
+	Next  bool   // those that are to follow, which are authorities alone
 }
 
 // Component is "pki".
 func (CopyAuthorities) Component() string { return "pki" }
 
 func (a CopyAuthorities) String() string {
+	if a.Next {
+		return "copy the authorities that are to follow from " + a.From
+	}
 	return "copy the authorities, the service account key and the encryption key from " + a.From
 }
 
@@ -32,10 +36,14 @@ func (a CopyAuthorities) Apply(ctx context.Context, on components.Machine, site 
 	if err != nil {
 		return err
 	}
-	secrets, err := from.Run(ctx, []string{a.Agent, "certificates", "export-authorities", "--dir", components.PKI}, nil)
+	what := "authorities"
+	if a.Next {
+		what = "next"
+	}
+	secrets, err := from.Run(ctx, []string{a.Agent, "certificates", "export-" + what, "--dir", components.PKI}, nil)
 	if err != nil {
 		return fmt.Errorf("on %s: %w", from.Name(), err)
 	}
-	_, err = on.Run(ctx, []string{a.Agent, "certificates", "import-authorities", "--dir", components.PKI}, bytes.NewReader(secrets))
+	_, err = on.Run(ctx, []string{a.Agent, "certificates", "import-" + what, "--dir", components.PKI}, bytes.NewReader(secrets))
 	return err
 }

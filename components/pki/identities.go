@@ -75,21 +75,21 @@ func sorted(names ...string) []string {
 }
 
 // Wanted are those of a machine's leaves that must be issued now: not there,
-// with less than a third of their lifetime left, or saying something else than
-// wanted. Lifetimes are measured against what is wanted, not against the
-// certificate, whose beginning is dated back for clocks that lag.
-func Wanted(c components.Cluster, m components.MachineSpec, facts components.Facts, now time.Time) []Leaf {
+// with less than a third of their lifetime left, of another authority than the
+// signer's, or saying something else than wanted. Lifetimes are measured against what is
+// wanted, not against the certificate, whose beginning is dated back for clocks that lag.
+func Wanted(c components.Cluster, m components.MachineSpec, facts, signer components.Facts, now time.Time) []Leaf {
 	var wanted []Leaf
 	for _, leaf := range Leaves(c, m) {
-		if have, ok := facts.Certificates[leaf.Name]; !ok || !serves(leaf, have, facts, now) {
+		if have, ok := facts.Certificates[leaf.Name]; !ok || !serves(leaf, have, signer, now) {
 			wanted = append(wanted, leaf)
 		}
 	}
 	return wanted
 }
 
-func serves(leaf Leaf, have components.CertFact, facts components.Facts, now time.Time) bool {
-	authority := facts.Files[components.PKI+"/"+leaf.Authority+".crt"].SHA256
+func serves(leaf Leaf, have components.CertFact, signer components.Facts, now time.Time) bool {
+	authority := Sum(signer, leaf.Authority)
 	return authority != "" && have.Authority == authority &&
 		have.NotAfter.Sub(now) >= leaf.Lifetime()/3 &&
 		have.CommonName == leaf.CommonName &&

@@ -109,7 +109,8 @@ type Renewal struct {
 
 // LeafList is what "agent certificates request" reads.
 type LeafList struct {
-	Leaves []Leaf `json:"leaves"`
+	Leaves  []Leaf `json:"leaves"`
+	NewKeys bool   `json:"new_keys,omitempty"` // keys that are there are replaced, once their certificates are
 }
 
 // Requests is what it answers, and what "sign" reads.
@@ -133,5 +134,5 @@ type Signed struct {
 // Certificate is one signed leaf, in PEM.
 type Certificate struct {
 	Leaf        Leaf   `json:"leaf"`
-	Certificate string `json:"certificate"`
+	Certificate string `json:"certificate"` // and behind it, while authorities change, what leads from the old one to its issuer
 }

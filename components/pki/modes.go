@@ -19,9 +19,9 @@ func Modes(f components.Facts) []components.Action {
 	for _, name := range slices.Sorted(maps.Keys(f.Files)) {
 		mode := fs.FileMode(0o600)
 		switch {
-		case name == components.PKI:
+		case name == components.PKI || name == NextDir:
 			mode = 0o700
-		case name == components.PresharedKey, path.Dir(name) == components.PKI && (strings.HasSuffix(name, ".key") || path.Base(name) == "encryption.yaml"):
+		case name == components.PresharedKey, strings.HasPrefix(name, components.PKI+"/") && (strings.HasSuffix(name, ".key") || path.Base(name) == "encryption.yaml"):
 		default:
 			continue
 		}

@@ -102,7 +102,7 @@ func TestOnlyWhatIsDueIsWanted(t *testing.T) {
 			f := facts()
 			test.change(&f)
 			var got []string
-			for _, l := range Wanted(c, w1, f, now) {
+			for _, l := range Wanted(c, w1, f, f, now) {
 				got = append(got, l.Name)
 			}
 			if !slices.Equal(got, test.want) {

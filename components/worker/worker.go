@@ -13,6 +13,7 @@ import (
 	"provision/components"
 	"provision/components/actions"
 	"provision/components/failover"
+	"provision/components/pki"
 	"provision/components/runtime"
 	"provision/templates"
 )
@@ -45,12 +46,22 @@ var (
 // kubelet's first registration and kube-proxy's look for its Node back off for
 // seconds when they come too early.
 func Actions(c components.Cluster, m components.MachineSpec, f components.Facts) []components.Action {
+	foreign := foreignServing(c, f)
+	if foreign {
+		f = Forgotten(f) // so that it is restarted
+	}
 	n := node{Draft: actions.NewDraft("worker", f), c: c, m: m, f: f, settings: failover.From(c.Detect, c.Evict)}
+	if foreign {
+		n.Add(DropServing{})
+	}
 	n.kubelet()
 	n.proxy()
 	// They are waited for: where kubelet does not start with its settings, no other
 	// machine is to go the same way.
 	n.Start(true, kubelet, proxy)
+	if foreign {
+		n.Add(AwaitServing{Agent: c.Agent(), Authority: c.Trust[pki.ClusterCA].Signs})
+	}
 	return n.Actions()
 }
 
@@ -124,7 +135,7 @@ func (n node) kubelet() {
 			Name:      n.m.Name,
 			Addresses: n.m.Addresses(),
 		})
-	}, kubeletFile, kubeletKubeconfig)
+	}, append(pki.Settled(n.Draft, n.c), kubeletFile, kubeletKubeconfig)...)
 }
 
 // resolvConf is the machine's real one, or one of ours that asks nobody.
@@ -170,5 +181,5 @@ func (n node) proxy() {
 	}))
 	n.Unit(proxy, func(sum string) []byte {
 		return templates.ProxyService(templates.Proxy{Process: n.process(n.binary(), sum, runtime.Path(n.c), "GOGC=75")})
-	}, proxyFile, proxyKubeconfig)
+	}, append(pki.Settled(n.Draft, n.c), proxyFile, proxyKubeconfig)...)
 }

@@ -86,7 +86,7 @@ Exit status: 0 done, 1 failed, 2 changes pending (plan only), 64 misuse,
 	root.SetHelpCommand(helpCommand(root))
 	for _, command := range []*cobra.Command{
 		a.initCommand(), a.validateCommand(), a.planCommand(), a.upCommand(), a.statusCommand(),
-		a.kubeconfigCommand(), a.kubectlCommand(), a.sshCommand(), a.logsCommand(), a.verifyCommand(), a.overlayCommand(), a.fenceCommand(), a.downCommand(), a.upgradeCommand(), a.backupCommand(), a.restoreCommand(), a.inspectCommand(), a.recoverCommand(), a.unlockCommand(), a.completionCommand(), a.versionCommand(),
+		a.kubeconfigCommand(), a.kubectlCommand(), a.sshCommand(), a.logsCommand(), a.verifyCommand(), a.overlayCommand(), a.certsCommand(), a.fenceCommand(), a.downCommand(), a.upgradeCommand(), a.backupCommand(), a.restoreCommand(), a.inspectCommand(), a.recoverCommand(), a.unlockCommand(), a.completionCommand(), a.versionCommand(),
 	} {
 		root.AddCommand(command)
 	}

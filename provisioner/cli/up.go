@@ -104,6 +104,16 @@ func (a *app) prepare(ctx context.Context, path string) (*session, plan.Facts, p
 
 // prepare looks and plans. Where that fails the session is closed.
 func (s *session) prepare(ctx context.Context) (plan.Facts, plan.Plan, error) {
+	found, err := s.begin(ctx, s.refuse)
+	if err != nil {
+		s.close()
+		return plan.Facts{}, plan.Plan{}, err
+	}
+	return found, plan.Make(s.cluster, found, time.Now()), nil
+}
+
+// begin looks for the first time, and refuses what stands in the way of what is wanted.
+func (s *session) begin(ctx context.Context, refuse func(plan.Facts) error) (plan.Facts, error) {
 	found, err := s.look(ctx)
 	if err == nil && !found.Cluster.Reachable && plan.Starting(s.cluster, found) {
 		found, err = untilReachable(ctx, apiStarts, func() (plan.Facts, error) { return s.look(ctx) })
@@ -116,14 +126,10 @@ func (s *session) prepare(ctx context.Context) (plan.Facts, plan.Plan, error) {
 	}
 	if err == nil {
 		s.leaveFenced(found)
-		err = s.refuse(found)
-	}
-	if err != nil {
-		s.close()
-		return plan.Facts{}, plan.Plan{}, err
+		err = refuse(found)
 	}
 	s.answered = found.Cluster.Reachable
-	return found, plan.Make(s.cluster, found, time.Now()), nil
+	return found, err
 }
 
 // apiStarts is how long a look waits for API servers that run and do not answer yet, as
@@ -133,8 +139,12 @@ const apiStarts = 15 * time.Second
 // refuse says what stands in the way before anything is changed: a master that
 // cannot be reached, a machine that may be another's, or one that cannot serve.
 func (s *session) refuse(found plan.Facts) error {
+	return s.refuseFor(plan.Preflight(s.cluster, found))
+}
+
+func (s *session) refuseFor(problems []plan.Problem) error {
 	errs := []error{s.tooManyLost(), s.strangers()}
-	for _, problem := range plan.Preflight(s.cluster, found) {
+	for _, problem := range problems {
 		errs = append(errs, problem)
 	}
 	return errors.Join(errs...)

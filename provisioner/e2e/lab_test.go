@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -162,11 +163,12 @@ func (l *lab) on(machine string, argv ...string) string {
 	return out.stdout
 }
 
-// provision runs a command of the tool on the lab's file and checks its exit status.
+// provision runs a command of the tool ("up", "certs rotate") on the lab's file and checks
+// its exit status.
 func (l *lab) provision(want int, command string, args ...string) output {
 	l.t.Helper()
 	start := time.Now()
-	out := l.call(5*time.Minute, append([]string{"bin/provision", command, l.file}, args...)...)
+	out := l.call(5*time.Minute, slices.Concat([]string{"bin/provision"}, strings.Fields(command), []string{l.file}, args)...)
 	l.t.Logf("provision %s %s: %.1f s", command, strings.Join(args, " "), time.Since(start).Seconds())
 	if out.code != want {
 		l.t.Fatalf("provision %s: exit status %d, want %d\n%s", command, out.code, want, out.all())

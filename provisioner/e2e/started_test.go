@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,7 +53,7 @@ func (s *stream) String() string {
 func (l *lab) start(command string, args ...string) *started {
 	l.t.Helper()
 	s := &started{l: l, ended: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(root, "bin", "provision"), append([]string{command, l.file}, args...)...)
+	s.cmd = exec.Command(filepath.Join(root, "bin", "provision"), slices.Concat(strings.Fields(command), []string{l.file}, args)...)
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = root, &s.stdout, &s.stderr
 	if err := s.cmd.Start(); err != nil {
 		l.t.Fatal(err)

@@ -121,7 +121,7 @@ if [ -n "$units" ]; then
 fi
 awk '/^  "problems": \[$/ {on = 1; next} /^  \]/ {on = 0} on {sub(/^ */, ""); sub(/,$/, ""); print "overlay-problem " $0}' \
   /run/provision/overlay/status.json 2>/dev/null | head -n 20
-[ -d /etc/provision/pki ] && [ -n "$agent_found" ] && echo "certificates $("$agent_found" certificates list --dir /etc/provision/pki 2>/dev/null | tr -d '\n')"
+[ -d /etc/provision/pki ] && [ -n "$agent_found" ] && printf 'certificates %s\n' "$("$agent_found" certificates list --dir /etc/provision/pki 2>/dev/null | tr -d '\n')"
 if [ -d /var/lib/provision/etcd/member/wal ]; then
   echo "etcd-data yes"
   node=$(sed -n 's,^ExecStart=\(/opt/provision/[A-Za-z0-9.-]*/bin/node\) etcd .*,\1,p' /etc/systemd/system/provision-etcd.service 2>/dev/null)

@@ -78,9 +78,9 @@ type credentials struct {
 func New(ctx context.Context, endpoint Endpoint) (*Client, error) {
 	var found credentials
 	for name, content := range map[string]*[]byte{
-		"cluster-ca.crt": &found.authority,
-		"admin.crt":      &found.certificate,
-		"admin.key":      &found.key,
+		"cluster-ca-trust.pem": &found.authority,
+		"admin.crt":            &found.certificate,
+		"admin.key":            &found.key,
 	} {
 		data, err := endpoint.Master.ReadFile(ctx, path.Join(components.PKI, name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -114,7 +114,7 @@ func New(ctx context.Context, endpoint Endpoint) (*Client, error) {
 func (c credentials) tls() (*tls.Config, error) {
 	roots := x509.NewCertPool()
 	if block, _ := pem.Decode(c.authority); block == nil || !roots.AppendCertsFromPEM(c.authority) {
-		return nil, errors.New("cluster-ca.crt holds no certificate")
+		return nil, errors.New("cluster-ca-trust.pem holds no certificate")
 	}
 	pair, err := tls.X509KeyPair(c.certificate, c.key)
 	if err != nil {

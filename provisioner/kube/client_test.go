@@ -55,7 +55,7 @@ func TestConnectNamesEveryMaster(t *testing.T) {
 	delete(bare.files, "/etc/provision/pki/admin.key")
 	starting := newMaster(t, "m2", notReady)
 	other := newMaster(t, "m3", ready) // with another cluster's CA
-	other.files["/etc/provision/pki/cluster-ca.crt"] = bare.files["/etc/provision/pki/cluster-ca.crt"]
+	other.files["/etc/provision/pki/cluster-ca-trust.pem"] = bare.files["/etc/provision/pki/cluster-ca-trust.pem"]
 	_, err := Connect(t.Context(), []Endpoint{bare.endpoint(), starting.endpoint(), other.endpoint()})
 	if err == nil {
 		t.Fatal("connected")

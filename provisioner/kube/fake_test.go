@@ -102,7 +102,7 @@ func newMaster(t *testing.T, name string, handler http.HandlerFunc) *master {
 		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 	}
 	return &master{name: name, server: server, files: map[string][]byte{
-		"/etc/provision/pki/cluster-ca.crt": block("CERTIFICATE", caDER),
+		"/etc/provision/pki/cluster-ca-trust.pem": block("CERTIFICATE", caDER),
 		"/etc/provision/pki/admin.crt":      block("CERTIFICATE", adminDER),
 		"/etc/provision/pki/admin.key":      block("EC PRIVATE KEY", keyDER),
 	}}

@@ -24,7 +24,7 @@ func TestKubeconfigIsComplete(t *testing.T) {
 	}
 	if string(config.KeyData) != string(m.files["/etc/provision/pki/admin.key"]) ||
 		string(config.CertData) != string(m.files["/etc/provision/pki/admin.crt"]) ||
-		string(config.CAData) != string(m.files["/etc/provision/pki/cluster-ca.crt"]) {
+		string(config.CAData) != string(m.files["/etc/provision/pki/cluster-ca-trust.pem"]) {
 		t.Error("the identity is not the master's")
 	}
 }

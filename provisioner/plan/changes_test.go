@@ -3,6 +3,7 @@ package plan
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -207,7 +208,7 @@ func lines(p Plan) []string {
 func restartedBy(s *componentstest.Site, before map[string]int) []string {
 	var all []string
 	units := map[string][]string{}
-	for _, name := range []string{"m1", "m2", "m3", "w1", "w2", "w3"} {
+	for _, name := range slices.Sorted(maps.Keys(s.Machines)) {
 		for _, effect := range s.Machines[name].Log()[before[name]:] {
 			argv := strings.Fields(effect)
 			if len(argv) < 3 || argv[1] != "systemctl" || argv[2] != "restart" {

@@ -7,6 +7,7 @@ import (
 	"provision/components/actions"
 	"provision/components/etcd"
 	"provision/components/master"
+	"provision/components/pki"
 	"provision/components/runtime"
 	"provision/components/worker"
 )
@@ -25,14 +26,14 @@ func controlPlane(w world) []Stage {
 	members := func(w world, m components.MachineSpec, f components.Facts) []components.Action {
 		return etcd.Actions(w.Cluster, m, f, view.Step(m))
 	}
-	network, containers := everywhere(worker.Network), everywhere(runtime.Actions)
+	trust, network, containers := everywhere(pki.Trust), everywhere(worker.Network), everywhere(runtime.Actions)
 
 	begin, serve := Stage{Name: "control plane"}, Stage{Name: "control planes"}
 	var joins, turns []Stage
 	workers := Stage{}
 	for _, m := range w.Machines {
 		if m.Role == components.Master && view.Step(m) == etcd.Enter {
-			begin.add(w.job(m, members, network, containers))
+			begin.add(w.job(m, trust, members, network, containers))
 			if _, answered := w.facts.Machines[m.Name]; answered {
 				joins = append(joins, Stage{Name: m.Name + " joins etcd", Jobs: []Job{{m.Name, []components.Action{view.Join(m)}}}})
 			}
@@ -43,7 +44,7 @@ func controlPlane(w world) []Stage {
 		if m.Role == components.Worker && w.late(m, f) {
 			continue // see followers
 		}
-		job := w.job(m, members, network, plane, containers)
+		job := w.job(m, trust, members, network, plane, containers)
 		switch {
 		case m.Role == components.Master && (w.changes(planeBundle(f)) || unsettled(f)):
 			// One that is down interrupts nobody, and others may wait for its member.

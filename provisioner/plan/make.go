@@ -75,8 +75,7 @@ var contents = []struct {
 // Make plans what is to be done. It is pure: now is only compared with the
 // certificates' dates.
 func Make(c components.Cluster, found Facts, now time.Time) Plan {
-	w := world{Cluster: c, facts: found, now: now}
-	w.Emulate = w.emulate()
+	w := survey(c, found, now)
 	var p Plan
 	for _, entry := range contents {
 		p.add(entry.phase, w, entry.stages...)
@@ -89,6 +88,14 @@ func Make(c components.Cluster, found Facts, now time.Time) Plan {
 	p.add("addons", w, at("images", everywhere(runtime.Archives)), at("addons", once(ownAddons)))
 	p.add("leaving", w, farewell)
 	return p
+}
+
+// survey is what there is, and what follows from it for every machine.
+func survey(c components.Cluster, found Facts, now time.Time) world {
+	w := world{Cluster: c, facts: found, now: now}
+	w.Emulate = w.emulate()
+	w.Trust = pki.Trusted(found.Machines[w.signer()])
+	return w
 }
 
 // add adds a phase of what its stages have to do, if that is anything.
@@ -105,19 +112,25 @@ func (p *Plan) add(name string, w world, of ...stages) {
 // settle ends a plan with the wait for what it made; a plan that is empty but
 // for that is one for a cluster that is not well.
 func (w world) settle(p Plan) Plan {
+	ready, well := w.ready()
+	if p.Empty() && well {
+		return p
+	}
+	return Plan{Phases: append(p.Phases, Phase{Name: "ready", Stages: []Stage{ready}})}
+}
+
+// ready waits for every Node of a machine that answered, and for DNS. well: they were,
+// when it was looked.
+func (w world) ready() (stage Stage, well bool) {
 	wait := addons.WaitReady{DNS: w.Addons.DNS}
-	well := true
+	well = true
 	for _, m := range w.Machines {
 		if _, answered := w.facts.Machines[m.Name]; answered {
 			wait.Nodes = append(wait.Nodes, m.Name)
 			well = well && w.facts.Cluster.Nodes[m.Name].Ready
 		}
 	}
-	if p.Empty() && well {
-		return p
-	}
-	job := Job{Machine: w.spokesman(), Actions: []components.Action{wait}}
-	return Plan{Phases: append(p.Phases, Phase{Name: "ready", Stages: []Stage{{Name: "ready", Jobs: []Job{job}}}})}
+	return Stage{Name: "ready", Jobs: []Job{{w.spokesman(), []components.Action{wait}}}}, well
 }
 
 // jobs gathers what the parts want of each machine that answered.
@@ -239,7 +252,7 @@ func hasPresharedKey(f components.Facts) bool {
 }
 
 func identities(w world, m components.MachineSpec, f components.Facts) []components.Action {
-	wanted := pki.Wanted(w.Cluster, m, f, w.now)
+	wanted := pki.Wanted(w.Cluster, m, f, w.facts.Machines[w.signer()], w.now)
 	if len(wanted) == 0 {
 		return nil
 	}

@@ -93,13 +93,16 @@ func network(n components.Network) string {
 	return text
 }
 
-// unfinished finds machines on which a restore has begun.
+// unfinished finds what was begun and must come to its end before anything else.
 func unfinished(c components.Cluster, found Facts) []Problem {
 	var problems []Problem
 	for _, m := range c.Machines {
 		if restoring(found.Machines[m.Name]) {
 			problems = append(problems, Problem{m.Name, "holds a restore that is not finished: run `provision restore` with the same backup again, or take it away with `provision down`"})
 		}
+	}
+	if Rotating(c, found) {
+		problems = append(problems, Problem{c.Name, "has its authorities replaced, and that has not come to its end: run `provision certs rotate --ca` again, which goes on with it"})
 	}
 	return problems
 }

@@ -11,6 +11,7 @@ import (
 	"provision/components/drain"
 	"provision/components/etcd"
 	"provision/components/master"
+	"provision/components/pki"
 	"provision/components/runtime"
 	"provision/components/upgrade"
 	"provision/components/worker"
@@ -198,7 +199,7 @@ func followers(w world) []Stage {
 			stages = append(stages, careful("kubelet", guarded(job, kubeletBundle(f), settle)))
 			continue
 		}
-		job := w.job(m, everywhere(worker.Network), everywhere(runtime.Actions), kubelet, everywhere(runtime.Later))
+		job := w.job(m, everywhere(pki.Trust), everywhere(worker.Network), everywhere(runtime.Actions), kubelet, everywhere(runtime.Later))
 		if w.empties(m, f) {
 			job.Actions = slices.Concat([]components.Action{drain.Drain{Node: m.Name, Spares: true}}, job.Actions, []components.Action{drain.Open{Node: m.Name}})
 		}

@@ -36,7 +36,7 @@ func (s store) initialize(now time.Time) error {
 	}
 	defer unlock()
 	for _, name := range pki.Authorities {
-		if err := s.initAuthority(name, now); err != nil {
+		if err := s.initAuthority(name, name, now); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -46,7 +46,8 @@ func (s store) initialize(now time.Time) error {
 	return s.initEncryption()
 }
 
-func (s store) initAuthority(name string, now time.Time) error {
+// initAuthority makes an authority where there is none. subject is its common name.
+func (s store) initAuthority(name, subject string, now time.Time) error {
 	if s.has(name + ".crt") {
 		_, _, err := s.authority(name)
 		return err
@@ -55,25 +56,29 @@ func (s store) initAuthority(name string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	serial, err := newSerial()
+	wanted, err := authorityTemplate(subject, now)
 	if err != nil {
 		return err
-	}
-	wanted := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{Organization: []string{"provision"}, CommonName: name},
-		NotBefore:             now.Add(-skew),
-		NotAfter:              now.Add(pki.MaxLifetime),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		MaxPathLenZero:        true, // it signs leaves, never authorities
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, wanted, wanted, key.Public(), key)
 	if err != nil {
 		return err
 	}
 	return durable.Create(s.path(name+".crt"), 0o644, encodeCertificate(der))
+}
+
+func authorityTemplate(subject string, now time.Time) (*x509.Certificate, error) {
+	serial, err := newSerial()
+	return &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{Organization: []string{"provision"}, CommonName: subject},
+		NotBefore:             now.Add(-skew),
+		NotAfter:              now.Add(pki.MaxLifetime),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLen:            1, // it signs leaves, and once the authority that follows it
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}, err
 }
 
 func newSerial() (*big.Int, error) {

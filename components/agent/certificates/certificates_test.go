@@ -108,7 +108,7 @@ func TestOnePlanIsEnough(t *testing.T) {
 	}
 	for i, on := range []machine{m1, w1} {
 		spec := cluster.Machines[i]
-		wanted := pki.Wanted(cluster, spec, on.facts(t), time.Now())
+		wanted := pki.Wanted(cluster, spec, on.facts(t), m1.facts(t), time.Now())
 		if len(wanted) != len(pki.Leaves(cluster, spec)) {
 			t.Fatalf("%s: only %d leaves wanted of a machine without any", on.name, len(wanted))
 		}
@@ -116,7 +116,7 @@ func TestOnePlanIsEnough(t *testing.T) {
 		if err := issue.Apply(ctx, on, site{signer: m1}); err != nil {
 			t.Fatal(err)
 		}
-		if again := pki.Wanted(cluster, spec, on.facts(t), time.Now()); len(again) != 0 {
+		if again := pki.Wanted(cluster, spec, on.facts(t), m1.facts(t), time.Now()); len(again) != 0 {
 			t.Errorf("%s: still wanted: %+v\n%+v", on.name, again, on.facts(t))
 		}
 	}
@@ -130,11 +130,11 @@ func TestOnePlanIsEnough(t *testing.T) {
 
 	cluster.Lifetime = 10 * time.Minute
 	late := time.Now().Add(360 * 24 * time.Hour)
-	if again := pki.Wanted(cluster, cluster.Machines[1], w1.facts(t), late); len(again) != 0 {
+	if again := pki.Wanted(cluster, cluster.Machines[1], w1.facts(t), m1.facts(t), late); len(again) != 0 {
 		t.Errorf("with hours left of minutes wanted: %v", again)
 	}
 	cluster.Machines[0].Address = netip.MustParseAddr("10.0.0.9")
-	again := pki.Wanted(cluster, cluster.Machines[0], m1.facts(t), time.Now())
+	again := pki.Wanted(cluster, cluster.Machines[0], m1.facts(t), m1.facts(t), time.Now())
 	if len(again) != 2 || again[0].Name != "apiserver" || again[1].Name != "etcd" {
 		t.Errorf("after the master's address changed: %v", again)
 	}

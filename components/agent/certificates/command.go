@@ -43,22 +43,9 @@ func NewCommand() *cobra.Command {
 				}
 				return s.install(signed, time.Now())
 			}),
-		verb("list", "Say which certificates there are",
-			func(s store, _ io.Reader, out io.Writer) error {
-				facts, err := s.list()
-				if err != nil {
-					return err
-				}
-				return json.NewEncoder(out).Encode(facts)
-			}),
+		listCommand(),
 		verb("export-authorities", "Write the authorities with their keys, for another master: secret",
-			func(s store, _ io.Reader, out io.Writer) error {
-				files, err := s.exportAuthorities()
-				if err != nil {
-					return err
-				}
-				return json.NewEncoder(out).Encode(files)
-			}),
+			func(s store, _ io.Reader, out io.Writer) error { return hand(s, authorityFileNames(), out) }),
 		verb("import-authorities", "Take over another master's authorities",
 			func(s store, in io.Reader, _ io.Writer) error {
 				var files authorityFiles
@@ -67,6 +54,22 @@ func NewCommand() *cobra.Command {
 				}
 				return s.importAuthorities(files)
 			}),
+		verb("next", "Make the authorities that are to follow, on one master",
+			func(s store, _ io.Reader, _ io.Writer) error { return s.makeNext(time.Now()) }),
+		verb("export-next", "Write the authorities that are to follow, for another master: secret",
+			func(s store, _ io.Reader, out io.Writer) error { return hand(s.next(), pki.NextFiles(), out) }),
+		verb("import-next", "Take over another master's authorities that are to follow",
+			func(s store, in io.Reader, _ io.Writer) error {
+				var files authorityFiles
+				if err := decode(in, &files); err != nil {
+					return err
+				}
+				return s.importNext(files)
+			}),
+		verb("switch", "Sign with the authorities that were to follow",
+			func(s store, _ io.Reader, _ io.Writer) error { return s.switchOver() }),
+		verb("retire", "Mark the authorities of before as not to be trusted any more",
+			func(s store, _ io.Reader, _ io.Writer) error { return s.retire() }),
 		presharedKeyCommand(),
 	)
 	return command
@@ -86,6 +89,29 @@ func verb(name, short string, do func(store, io.Reader, io.Writer) error) *cobra
 		},
 	}
 	command.Flags().StringVar(&dir, "dir", components.PKI, "folder of keys and certificates")
+	return command
+}
+
+// hand writes files of a folder for another master.
+func hand(s store, names []string, out io.Writer) error {
+	files, err := s.export(names)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(files)
+}
+
+func listCommand() *cobra.Command {
+	var kubelet string
+	command := verb("list", "Say which certificates there are",
+		func(s store, _ io.Reader, out io.Writer) error {
+			facts, err := s.list(kubelet)
+			if err != nil {
+				return err
+			}
+			return json.NewEncoder(out).Encode(facts)
+		})
+	command.Flags().StringVar(&kubelet, "kubelet", pki.KubeletServerFile, "certificate with which kubelet serves")
 	return command
 }
 

@@ -98,12 +98,12 @@ func TestInitNeverMakesASecondAuthority(t *testing.T) {
 	}
 }
 
-func TestAuthoritiesSignLeavesOnly(t *testing.T) {
+func TestAuthoritiesSignOneAuthorityAtMost(t *testing.T) {
 	certificate, _, err := store(master(t)).authority(pki.EtcdCA)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !certificate.IsCA || !certificate.MaxPathLenZero || certificate.MaxPathLen != 0 || certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
+	if !certificate.IsCA || certificate.MaxPathLen != 1 || certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
 		t.Errorf("CA %v, path length %d, usage %b", certificate.IsCA, certificate.MaxPathLen, certificate.KeyUsage)
 	}
 	if years := time.Until(certificate.NotAfter).Hours() / 24 / 365; years < 9.9 || years > 10.1 {

@@ -13,7 +13,9 @@ import (
 )
 
 // install writes what was signed, once all of it proves right: nothing is
-// written where one certificate is not for our key or not by its authority.
+// written where one certificate is not for our key or not by its authority. A new key
+// takes over here: its certificate is put beside it, then both are renamed. What is cut
+// off between the two is known by that certificate, and finished by settle.
 func (s store) install(signed pki.Signed, now time.Time) error {
 	if n := len(signed.Certificates); n == 0 || n > pki.MaxLeaves {
 		return fmt.Errorf("%d certificates are not between 1 and %d", n, pki.MaxLeaves)
@@ -30,6 +32,9 @@ func (s store) install(signed pki.Signed, now time.Time) error {
 		}
 	}
 	for _, certificate := range signed.Certificates {
+		if err := s.settle(certificate.Leaf.Name); err != nil {
+			return err
+		}
 		if err := s.checkLeaf(certificate, authorities[certificate.Leaf.Authority], now); err != nil {
 			return err
 		}
@@ -40,11 +45,30 @@ func (s store) install(signed pki.Signed, now time.Time) error {
 		}
 	}
 	for _, certificate := range signed.Certificates {
-		if err := s.replace(certificate.Leaf.Name+".crt", certificate.Certificate); err != nil {
+		if err := s.takeOver(certificate.Leaf.Name, certificate.Certificate); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// takeOver writes a certificate, and its key where that is a new one.
+func (s store) takeOver(name, text string) error {
+	certificate, err := parseLeaf(name, []byte(text))
+	if err != nil {
+		return err
+	}
+	key, err := s.key(pending(name) + ".key")
+	if err != nil || !same(certificate.PublicKey, key) {
+		return s.replace(name+".crt", text)
+	}
+	if err := s.replace(pending(name)+".crt", text); err != nil {
+		return err
+	}
+	if err := durable.Rename(s.path(pending(name)+".key"), s.path(name+".key")); err != nil {
+		return err
+	}
+	return durable.Rename(s.path(pending(name)+".crt"), s.path(name+".crt"))
 }
 
 // replace leaves a file that is right alone: its time tells what is stale.
@@ -80,13 +104,15 @@ func (s store) checkLeaf(signed pki.Certificate, authority *x509.Certificate, no
 	if authority == nil {
 		return fmt.Errorf("%s: the certificate of %s is missing", name, signed.Leaf.Authority)
 	}
-	certificate, err := parseCertificate(name, []byte(signed.Certificate))
+	certificate, err := parseLeaf(name, []byte(signed.Certificate))
 	if err != nil {
 		return err
 	}
-	key, err := s.key(name + ".key")
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	key, err := s.key(pending(name) + ".key")
+	if err != nil || !same(certificate.PublicKey, key) {
+		if key, err = s.key(name + ".key"); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	if !same(certificate.PublicKey, key) {
 		return fmt.Errorf("%s: the certificate is for another key", name)

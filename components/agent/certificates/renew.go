@@ -80,6 +80,9 @@ func (s store) renew(ctx context.Context, seconds int64, ask Signer, now time.Ti
 		if !is || slices.Contains(pki.Authorities, name) {
 			continue
 		}
+		if err := s.finish(name); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
 		due, leaf, err := s.due(name, seconds, now)
 		if err == nil && due {
 			if err = s.renewOne(ctx, leaf, ask, now); err == nil {
@@ -99,7 +102,7 @@ func (s store) due(name string, seconds int64, now time.Time) (bool, pki.Leaf, e
 	if err != nil {
 		return false, pki.Leaf{}, err
 	}
-	certificate, err := parseCertificate(name, text)
+	certificate, err := parseLeaf(name, text)
 	if err != nil {
 		return false, pki.Leaf{}, err
 	}

@@ -76,7 +76,7 @@ func TestRenewal(t *testing.T) {
 		}
 		facts := on.facts(t)
 		facts.Certificates = withEnds(facts.Certificates, late)
-		if again := pki.Wanted(cluster, cluster.Machines[i], facts, time.Now()); len(again) > 0 {
+		if again := pki.Wanted(cluster, cluster.Machines[i], facts, m1.facts(t), time.Now()); len(again) > 0 {
 			t.Errorf("%s: what was renewed says something else: %v", on.name, again)
 		}
 	}

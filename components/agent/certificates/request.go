@@ -7,7 +7,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"provision/components/agent/durable"
 	"provision/components/pki"
@@ -15,7 +19,8 @@ import (
 
 // request makes the keys that are missing and a request for each leaf. A key
 // that is there and sound is kept: a run that was killed goes on with it, and
-// a renewal needs no new one.
+// a renewal needs no new one. Where new keys are asked for they wait, unread, for
+// their certificates: see install.
 func (s store) request(leaves pki.LeafList) (pki.Requests, error) {
 	if n := len(leaves.Leaves); n == 0 || n > pki.MaxLeaves {
 		return pki.Requests{}, fmt.Errorf("%d leaves are not between 1 and %d", n, pki.MaxLeaves)
@@ -30,7 +35,16 @@ func (s store) request(leaves pki.LeafList) (pki.Requests, error) {
 		if err := leaf.Check(); err != nil {
 			return pki.Requests{}, err
 		}
-		key, err := s.leafKey(leaf.Name + ".key")
+		name := leaf.Name
+		if leaves.NewKeys {
+			name = pending(name)
+			if err := os.Mkdir(filepath.Dir(s.path(name)), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+				return pki.Requests{}, err
+			}
+		} else if err := s.settle(name); err != nil {
+			return pki.Requests{}, err
+		}
+		key, err := s.leafKey(name + ".key")
 		if err != nil {
 			return pki.Requests{}, fmt.Errorf("%s: %w", leaf.Name, err)
 		}

@@ -107,7 +107,11 @@ func (s store) signOne(request pki.Request, now time.Time) (pki.Certificate, err
 	if err != nil {
 		return pki.Certificate{}, fmt.Errorf("%s: %w", leaf.Name, err)
 	}
-	return pki.Certificate{Leaf: leaf, Certificate: string(encodeCertificate(der))}, nil
+	chain := encodeCertificate(der)
+	if leaf.Authority == pki.ClusterCA && slices.Contains(leaf.Usages, pki.Server) {
+		chain = append(chain, s.crossed()...)
+	}
+	return pki.Certificate{Leaf: leaf, Certificate: string(chain)}, nil
 }
 
 // requestedKey takes the one thing from a request that is believed: the key

@@ -28,10 +28,10 @@ func authorityFileNames() []string {
 	return append(names, serviceAccountKey, serviceAccountPublic, encryptionConfig)
 }
 
-// exportAuthorities returns everything that initialize made.
-func (s store) exportAuthorities() (authorityFiles, error) {
+// export returns files of the folder.
+func (s store) export(names []string) (authorityFiles, error) {
 	out := authorityFiles{Files: map[string]string{}}
-	for _, name := range authorityFileNames() {
+	for _, name := range names {
 		text, err := s.read(name)
 		if err != nil {
 			return authorityFiles{}, err
@@ -41,17 +41,25 @@ func (s store) exportAuthorities() (authorityFiles, error) {
 	return out, nil
 }
 
-// importAuthorities writes what another master exported. Where this machine
-// has something else under one of the names, nothing is written.
+// importAuthorities writes what another master exported.
 func (s store) importAuthorities(in authorityFiles) error {
 	unlock, err := s.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := in.check(); err != nil {
+	if err := in.check(authorityFileNames()); err != nil {
 		return err
 	}
+	if _, err := parseKey(serviceAccountKey, []byte(in.Files[serviceAccountKey])); err != nil {
+		return err
+	}
+	return s.take(in)
+}
+
+// take writes files that are not there. Where this machine has something else under one
+// of the names, nothing is written.
+func (s store) take(in authorityFiles) error {
 	var missing []string
 	for _, name := range slices.Sorted(maps.Keys(in.Files)) {
 		have, err := s.read(name)
@@ -76,8 +84,8 @@ func (s store) importAuthorities(in authorityFiles) error {
 	return nil
 }
 
-func (f authorityFiles) check() error {
-	names := authorityFileNames()
+// check refuses files of other names, and authorities that are none.
+func (f authorityFiles) check(names []string) error {
 	if len(f.Files) != len(names) {
 		return fmt.Errorf("%d files where %d make an authority", len(f.Files), len(names))
 	}
@@ -99,6 +107,5 @@ func (f authorityFiles) check() error {
 			return fmt.Errorf("%s: its certificate and its key do not make an authority", name)
 		}
 	}
-	_, err := parseKey(serviceAccountKey, []byte(f.Files[serviceAccountKey]))
-	return err
+	return nil
 }

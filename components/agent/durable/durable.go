@@ -41,6 +41,15 @@ func Create(name string, mode fs.FileMode, data []byte) error {
 	return syncDir(filepath.Dir(name))
 }
 
+// Rename moves a file or folder, within one file system, in place of whatever file has
+// the new name.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
+}
+
 // Read returns a file's content, and an error where it has more than limit bytes.
 func Read(name string, limit int64) ([]byte, error) {
 	file, err := os.Open(name)

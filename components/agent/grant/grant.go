@@ -116,12 +116,11 @@ func bind(ctx context.Context, client *http.Client, server string) (again bool, 
 
 // newClient makes a client with an identity that nobody else ever sees.
 func newClient(dir string) (*http.Client, error) {
-	caFile := filepath.Join(dir, "cluster-ca.crt")
-	authority, err := tls.LoadX509KeyPair(caFile, filepath.Join(dir, "cluster-ca.key"))
+	authority, err := tls.LoadX509KeyPair(filepath.Join(dir, "cluster-ca.crt"), filepath.Join(dir, "cluster-ca.key"))
 	if err != nil {
 		return nil, err
 	}
-	pem, err := os.ReadFile(caFile)
+	pem, err := os.ReadFile(filepath.Join(dir, "cluster-ca-trust.pem"))
 	if err != nil {
 		return nil, err
 	}

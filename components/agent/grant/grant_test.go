@@ -44,6 +44,7 @@ func authority(t *testing.T) string {
 	dir := t.TempDir()
 	for name, block := range map[string]*pem.Block{
 		"cluster-ca.crt": {Type: "CERTIFICATE", Bytes: der}, "cluster-ca.key": {Type: "PRIVATE KEY", Bytes: pkcs8},
+		"cluster-ca-trust.pem": {Type: "CERTIFICATE", Bytes: der},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
@@ -108,7 +109,7 @@ func TestGrant(t *testing.T) {
 		t.Errorf("%v after %d tries", err, tries)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
+	if err != nil || len(entries) != 3 {
 		t.Errorf("the identity was written down: %v (%v)", entries, err)
 	}
 }
