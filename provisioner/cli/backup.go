@@ -135,6 +135,9 @@ func (a *app) backup(ctx context.Context, path, out string, recipients []string,
 	if err := problems(plan.Strangers(s.cluster, found)); err != nil {
 		return err
 	}
+	if plan.Rotating(s.cluster, found) {
+		return errors.New("the authorities are being replaced, and half of that is no backup: run `provision certs rotate --ca` again, which goes on with it, and then this")
+	}
 	from, err := s.keeper(ctx, found)
 	if err != nil {
 		return err

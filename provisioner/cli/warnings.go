@@ -100,6 +100,9 @@ func warnings(c components.Cluster, found plan.Facts, more extra, now time.Time)
 				m.Name, len(names), within, some(names), first.UTC().Format(time.DateOnly)))
 		}
 	}
+	if plan.Rotating(c, found) {
+		all = append(all, "the authorities are being replaced, and that has not come to its end: `provision certs rotate --ca` goes on with it")
+	}
 	if len(more.policies) > 0 {
 		all = append(all, fmt.Sprintf("there are network policies (%s), and nothing in this cluster enforces them: pods that they should keep apart reach each other", some(more.policies)))
 	}

@@ -122,7 +122,7 @@ func RotateAuthorities(c components.Cluster, found Facts, begin bool, now time.T
 	only := w.trusting(func(_, next string) components.Trust {
 		return components.Trust{All: next, Settled: next}
 	})
-	p.add("drop", only, at("retire", retire), controlPlane, inTurn("kubelets", kubelets), at("published", once(republish)), at("forget", forget))
+	p.add("drop", only, at("retire", retire), controlPlane, inTurn("kubelets", kubelets), at("addons", once(tell)), at("forget", forget))
 	return w.settle(p)
 }
 
@@ -209,7 +209,8 @@ func forget(w world, m components.MachineSpec, f components.Facts) []components.
 	return []components.Action{pki.Forget{}}
 }
 
-// republish has API servers say anew whom extension servers are to trust.
-func republish(world, components.MachineSpec, components.Facts) []components.Action {
-	return []components.Action{addons.Republish{}}
+// tell has API servers say anew whom extension servers are to trust, and those of our
+// addons begin anew that would not learn of the authority by themselves.
+func tell(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
+	return append([]components.Action{addons.Republish{}}, addons.Readers(w.Cluster)...)
 }
