@@ -103,8 +103,8 @@ func newMaster(t *testing.T, name string, handler http.HandlerFunc) *master {
 	}
 	return &master{name: name, server: server, files: map[string][]byte{
 		"/etc/provision/pki/cluster-ca-trust.pem": block("CERTIFICATE", caDER),
-		"/etc/provision/pki/admin.crt":      block("CERTIFICATE", adminDER),
-		"/etc/provision/pki/admin.key":      block("EC PRIVATE KEY", keyDER),
+		"/etc/provision/pki/admin.crt":            block("CERTIFICATE", adminDER),
+		"/etc/provision/pki/admin.key":            block("EC PRIVATE KEY", keyDER),
 	}}
 }
 
