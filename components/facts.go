@@ -35,6 +35,7 @@ type Facts struct {
 	Listening    []Listener
 	Foreign      []string   // sentences about bad neighbours ("k3s is installed")
 	Firewalls    []Firewall // of others, that drop what they do not know
+	Preshared    bool       // the overlay's configuration names a pre-shared key
 	Overlay      []string   // what the overlay's agent says is wrong, a few sentences at most
 
 	// What is there of ours. Files holds every file below Etc and State/stamps,

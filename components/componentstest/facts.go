@@ -62,6 +62,7 @@ func (m *Machine) Facts() components.Facts {
 				u.active == "activating" && m.loaded[name] != string(m.files[components.Units+"/"+name].content),
 		}
 	}
+	f.Preshared = strings.Contains(string(m.files[components.Etc+"/overlay.json"].content), `"preshared_key_file":`)
 	var node struct {
 		Cluster string
 		Network map[string]string

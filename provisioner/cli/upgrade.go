@@ -201,7 +201,7 @@ func (s *session) toSnapshot(ctx context.Context, back plan.Back, u upgrade) err
 		return err
 	}
 	found, err := s.look(ctx)
-	if err := errors.Join(err, s.lostMasters(), s.strangers()); err != nil {
+	if err := errors.Join(err, s.lostMasters(), s.strangers(), problems(plan.Mixed(s.cluster, found))); err != nil {
 		return err
 	}
 	s.leaveFenced(found)

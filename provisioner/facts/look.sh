@@ -121,6 +121,7 @@ if [ -n "$units" ]; then
 fi
 awk '/^  "problems": \[$/ {on = 1; next} /^  \]/ {on = 0} on {sub(/^ */, ""); sub(/,$/, ""); print "overlay-problem " $0}' \
   /run/provision/overlay/status.json 2>/dev/null | head -n 20
+grep -qs '"preshared_key_file":' /etc/provision/overlay.json && echo "preshared yes"
 [ -d /etc/provision/pki ] && [ -n "$agent_found" ] && echo "certificates $("$agent_found" certificates list --dir /etc/provision/pki 2>/dev/null | tr -d '\n')"
 if [ -d /var/lib/provision/etcd/member/wal ]; then
   echo "etcd-data yes"
