@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"provision/components"
 	"provision/components/etcd"
@@ -189,6 +190,18 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		code, why = m.sysctl(argv[1])
 	case "journalctl":
 		out = []byte("it did not like its flags\n")
+	case "find":
+		for _, name := range slices.Sorted(maps.Keys(m.files)) {
+			if path.Dir(name) == argv[1] {
+				out = fmt.Appendln(out, path.Base(name))
+			}
+		}
+	case "sh":
+		f, ok := m.files[argv[len(argv)-1]]
+		if !ok || !strings.Contains(argv[2], "sha256sum") {
+			return fails(1, "No such file or directory")
+		}
+		out = summed(f.content)
 	case "chmod":
 		f := m.files[argv[2]]
 		if _, err := fmt.Sscanf(argv[1], "%o", &f.mode); err != nil {
@@ -228,7 +241,7 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 			if m.etcdFact().Leader == "" {
 				return fails(1, "etcd does not serve")
 			}
-			m.files[etcd.SnapshotFolder+"/upgrade-1.db"] = file{mode: 0o600}
+			m.files[etcd.SnapshotFolder+"/upgrade-"+option(argv, "--of")+time.Now().UTC().Format("-20060102T150405Z.db")] = file{0o600, snapshot()}
 		case "etcd-recover":
 			out, code, why = m.recover(argv[2:])
 		default:

@@ -114,10 +114,7 @@ func numbers(version string) []int {
 	return all
 }
 
-// Snapshot is one that a master keeps.
-type Snapshot struct{ Machine, Name string }
-
-// RollBack plans the way back of a finalised upgrade: all control planes stop, etcd begins
+// RollBack plans the way back of a finalised upgrade: the snapshot is seen to be whole, all control planes stop, etcd begins
 // anew with a snapshot of before, and everything is as the cluster's older bundle has it.
 func RollBack(c components.Cluster, found Facts, from Snapshot, now time.Time) Plan {
 	folder := etcd.Kept(now)
@@ -147,11 +144,11 @@ func RollBack(c components.Cluster, found Facts, from Snapshot, now time.Time) P
 		hypothetical.Machines[m.Name] = after
 	}
 	hypothetical.Cluster = components.ClusterFacts{Nodes: found.Cluster.Nodes}
-	back := Phase{Name: "back", Stages: []Stage{stop}}
+	back := Phase{Name: "back", Stages: []Stage{from.check(), stop}}
 	if len(aside.Jobs) > 0 {
 		back.Stages = append(back.Stages, aside)
 	}
-	begin := etcd.Recover{Node: c.BundleDir() + "/bin/node", Folder: folder, Token: token, Snapshot: etcd.SnapshotFolder + "/" + from.Name}
+	begin := etcd.Recover{Node: c.BundleDir() + "/bin/node", Folder: folder, Token: token, Snapshot: from.path()}
 	back.Stages = append(back.Stages, Stage{Name: "snapshot", Jobs: []Job{{from.Machine, []components.Action{begin}}}})
 	head, rest := Make(c, hypothetical, now).split("agent", "machines")
 	return Plan{Phases: slices.Concat(head, []Phase{back}, rest)}

@@ -1,16 +1,14 @@
-package cli
+package plan
 
 import (
 	"strings"
 	"testing"
-
-	"provision/provisioner/plan"
 )
 
 // The newest snapshot counts that was kept before an upgrade from that minor version: one
 // of a later version holds what the earlier one cannot read.
 func TestWhichSnapshotToGoBackTo(t *testing.T) {
-	kept := []plan.Snapshot{
+	kept := []Snapshot{
 		{Machine: "m1", Name: "upgrade-1.35.4-20260101T000000Z.db"}, {Machine: "m2", Name: "upgrade-1.35.4-20260101T000001Z.db"},
 		{Machine: "m1", Name: "upgrade-1.36.3-20260301T000000Z.db"}, {Machine: "m3", Name: "etcd-20260401T000000Z.db"},
 	}
@@ -21,7 +19,7 @@ func TestWhichSnapshotToGoBackTo(t *testing.T) {
 		{"", "1.34.1", "no master keeps a snapshot of before an upgrade from that version"},
 		{"gone.db", "1.35.4", `no master keeps a snapshot called "gone.db"; there are: etcd-20260401T000000Z.db on m3`},
 	} {
-		got, err := chooseSnapshot(kept, test.name, test.version)
+		got, err := ChooseSnapshot(kept, test.name, test.version)
 		text := got.Machine + " " + got.Name
 		if err != nil {
 			text = err.Error()
