@@ -40,7 +40,7 @@ type Facts struct {
 
 	// What is there of ours. Files holds every file below Etc and State/stamps,
 	// every unit of ours, and every other file an action may write.
-	Bundles      []string            // folder names below Root whose unpacking finished, and that are whole
+	Bundles      []string            // folder names below Root whose unpacking finished, and that are whole, in the order in which they came
 	Damaged      []string            // files of others, by their paths below Root
 	Agents       map[string]bool     // paths of agents present
 	BundleSums   map[string]bool     // SHA-256 (hex) of every file in those bundles, and of those that an interrupted upload brought

@@ -48,7 +48,7 @@ func (m *Machine) Facts() components.Facts {
 			f.BundleSums[sum] = true
 		}
 	}
-	slices.Sort(f.Bundles)
+	slices.SortFunc(f.Bundles, func(a, b string) int { return slices.Index(m.order, a) - slices.Index(m.order, b) })
 	f.Units = map[string]components.UnitFact{}
 	for name, u := range m.units {
 		if !strings.HasPrefix(name, components.UnitName) || !strings.HasSuffix(name, ".service") && !strings.HasSuffix(name, ".timer") {

@@ -26,6 +26,8 @@ type Machine struct {
 	// Fail is asked before each effect ("run systemctl start ...", "write /etc/..."),
 	// and what it returns is the effect's error. It makes a run die anywhere.
 	Fail func(effect string) error
+	// Shims are the bundles that pods began with which still run.
+	Shims map[string]bool
 	// Breaks says of a unit's text that its program ends at once.
 	Breaks func(unit string) bool
 
@@ -38,6 +40,7 @@ type Machine struct {
 	loaded  map[string]string // unit files as systemd last read them
 	images  map[string]bool
 	bundles map[string]map[string]string // of each bundle the sums of its files, as they were unpacked
+	order   []string                     // in which they came
 	certs   map[string]components.CertFact
 	etcd    *ensemble // of its site
 	log     []string
@@ -197,6 +200,10 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 			}
 		}
 	case "sh":
+		if strings.Contains(argv[2], ".removing-") {
+			m.prune(argv[7:])
+			break
+		}
 		f, ok := m.files[argv[len(argv)-1]]
 		if !ok || !strings.Contains(argv[2], "sha256sum") {
 			return fails(1, "No such file or directory")

@@ -58,7 +58,8 @@ done
 # Ours. Secrets are not summed: that they are there is all that anybody needs to know. Only overlay.psk is, which
 # must be the same everywhere: the sum of 32 random bytes tells nothing else.
 set +f
-for dir in /opt/provision/*/; do
+# In the order in which they came.
+ls -dtr /opt/provision/*/ 2>/dev/null | while read -r dir; do
   [ -f "$dir/manifest.json" ] || continue
   name=$(basename "$dir")
   case $name in .*|*.tmp*) continue ;; esac

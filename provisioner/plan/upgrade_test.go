@@ -43,8 +43,8 @@ func upgradeOnce(t *testing.T, c components.Cluster, s *componentstest.Site) ([]
 	for machine, action := range Make(c, look(s), time.Now()).all() {
 		announced[fmt.Sprintf("%s %s %T", machine, action.Component(), action)] = true
 	}
-	for _, phase := range []string{"agent", "machines", "cluster", "finalise", "kubelets", "ready"} {
-		for _, planned := range Make(c, look(s), time.Now()).Phases {
+	for _, phase := range []string{"agent", "machines", "cluster", "finalise", "kubelets", "ready", bundlesPhase} {
+		for _, planned := range Rest(c, look(s), time.Now()).Phases {
 			if planned.Name != phase || phase == "ready" {
 				continue
 			}
