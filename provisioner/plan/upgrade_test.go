@@ -199,6 +199,35 @@ func TestAWorkerThatDoesNotServeGoesBack(t *testing.T) {
 	})
 }
 
+// A bundle that was built again is of the same version: what the Node says may be of before
+// the restart, until its kubelet is heard.
+func TestAnOldReadyIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := componentstest.Cluster("m1", "w1", "w2")
+		first, again := of(c, "1.36.3"), of(c, "1.36.3")
+		again.Bundle.ID = "1.36.3-ba9876543210"
+		s := site(c)
+		if _, err := upgradeOnce(t, first, s); err != nil {
+			t.Fatal(err)
+		}
+		s.Cluster.Mute = map[string]bool{"w1": true}
+		if err := s.Cluster.Apply(t.Context(), []byte("{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: w1, namespace: kube-node-lease}, spec: {renewTime: before}}")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := upgradeOnce(t, again, s)
+		if err == nil || !strings.Contains(err.Error(), "w1: see that it serves, or go back to what ran before: does not serve: kubelet has not renewed the Lease of node w1 since it was restarted") {
+			t.Fatalf("error %v", err)
+		}
+		if found := look(s); kubeletBundle(found.Machines["w1"]) != first.Bundle.ID || kubeletBundle(found.Machines["w2"]) != first.Bundle.ID {
+			t.Errorf("w1 runs %s, w2 %s", kubeletBundle(found.Machines["w1"]), kubeletBundle(found.Machines["w2"]))
+		}
+		s.Cluster.Mute = nil
+		if _, err := upgradeOnce(t, again, s); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestUpgradeKilledAnywhere: whatever a run did, the next one brings all to the end.
 func TestUpgradeKilledAnywhere(t *testing.T) {
 	c := componentstest.Cluster("m1", "m2", "m3", "w1", "w2")
