@@ -35,11 +35,12 @@ type Facts struct {
 	Listening    []Listener
 	Foreign      []string   // sentences about bad neighbours ("k3s is installed")
 	Firewalls    []Firewall // of others, that drop what they do not know
+	Preshared    bool       // the overlay's configuration names a pre-shared key
 	Overlay      []string   // what the overlay's agent says is wrong, a few sentences at most
 
 	// What is there of ours. Files holds every file below Etc and State/stamps,
 	// every unit of ours, and every other file an action may write.
-	Bundles      []string            // folder names below Root whose unpacking finished, and that are whole
+	Bundles      []string            // folder names below Root whose unpacking finished, and that are whole, in the order in which they came
 	Damaged      []string            // files of others, by their paths below Root
 	Agents       map[string]bool     // paths of agents present
 	BundleSums   map[string]bool     // SHA-256 (hex) of every file in those bundles, and of those that an interrupted upload brought

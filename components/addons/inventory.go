@@ -137,6 +137,14 @@ func NodeState(ctx context.Context, api components.API, name string) (ready bool
 	return ready, node.Status.NodeInfo.KubeletVersion, nil
 }
 
+// Renewed says when a Node's kubelet renewed its Lease last, by the kubelet's own clock:
+// only that it is another than before tells anything.
+func Renewed(ctx context.Context, api components.API, name string) (string, error) {
+	var lease struct{ Spec struct{ RenewTime string } }
+	err := do(ctx, api, "GET", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"+name, "", nil, &lease)
+	return lease.Spec.RenewTime, err
+}
+
 func named(name string) func(components.Member) bool {
 	return func(m components.Member) bool { return m.Name == name }
 }

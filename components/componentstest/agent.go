@@ -226,6 +226,7 @@ func (m *Machine) unpack(dir string, stdin io.Reader) error {
 		sums[f.Name] = f.Sum
 	}
 	m.bundles[path.Base(dir)] = sums
+	m.order = append(slices.DeleteFunc(m.order, func(id string) bool { return id == path.Base(dir) }), path.Base(dir))
 	m.files[dir+"/manifest.json"] = file{mode: 0o644, content: []byte("{}")}
 	return nil
 }
@@ -233,3 +234,22 @@ func (m *Machine) unpack(dir string, stdin io.Reader) error {
 type missingError struct{ name string }
 
 func (e *missingError) Error() string { return "unpack: " + e.name + " was not sent and is not here" }
+
+// prune is what the script does that removes bundles.
+func (m *Machine) prune(ids []string) {
+	named := func(id string) bool {
+		for name, f := range m.files {
+			if path.Dir(name) == components.Units && strings.Contains(string(f.content), components.Root+"/"+id+"/") {
+				return true
+			}
+		}
+		return m.Shims[id]
+	}
+	for _, id := range ids {
+		if named(id) {
+			continue
+		}
+		maps.DeleteFunc(m.files, func(name string, _ file) bool { return strings.HasPrefix(name, components.Root+"/"+id+"/") })
+		delete(m.bundles, id)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -22,6 +23,8 @@ import (
 // server-side apply. It checks nothing that it is given.
 type API struct {
 	Always bool // it answers whatever the masters run
+	// Mute are Nodes whose kubelets run and say nothing: what they said last stays.
+	Mute map[string]bool
 
 	mu      sync.Mutex
 	ready   func() bool
@@ -256,11 +259,17 @@ func (a *API) Facts() components.ClusterFacts {
 	return facts
 }
 
-// report has the Node's kubelet, where it runs, say so and of which version it is.
+const leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"
+
+// report has the Node's kubelet, where it runs, say so and of which version it is, and
+// renew its Lease whenever somebody asks for that.
 func (a *API) report(path string) {
 	name, is := strings.CutPrefix(path, "/api/v1/nodes/")
+	if lease, of := strings.CutPrefix(path, leases); of && a.kubelet != nil && !a.Mute[lease] && a.kubelet(lease) != "" {
+		a.objects[path] = map[string]any{"spec": map[string]any{"renewTime": time.Now().Format(time.RFC3339Nano)}}
+	}
 	object := a.objects[path]
-	if !is || object == nil || a.kubelet == nil {
+	if !is || object == nil || a.kubelet == nil || a.Mute[name] {
 		return
 	}
 	ready, version := "True", a.kubelet(name)

@@ -1,6 +1,7 @@
 package componentstest
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -156,6 +157,19 @@ func (m *Machine) members(args []string) (out []byte, code int, why string) {
 		return nil, 64, "unknown verb " + args[0]
 	}
 	return nil, 0, ""
+}
+
+// snapshot is a member's, which ends with the sum of the rest.
+func snapshot() []byte {
+	content := []byte("what etcd holds")
+	sum := sha256.Sum256(content)
+	return append(content, sum[:]...)
+}
+
+// summed is what the script prints that checks a snapshot.
+func summed(content []byte) []byte {
+	end := max(0, len(content)-sha256.Size)
+	return fmt.Appendf(nil, "%x\n%x", sha256.Sum256(content[:end]), content[end:])
 }
 
 // recover is "node etcd-recover".

@@ -49,7 +49,7 @@ func (m *Machine) Facts() components.Facts {
 			f.BundleSums[sum] = true
 		}
 	}
-	slices.Sort(f.Bundles)
+	slices.SortFunc(f.Bundles, func(a, b string) int { return slices.Index(m.order, a) - slices.Index(m.order, b) })
 	f.Units = map[string]components.UnitFact{}
 	for name, u := range m.units {
 		if !strings.HasPrefix(name, components.UnitName) || !strings.HasSuffix(name, ".service") && !strings.HasSuffix(name, ".timer") {
@@ -63,6 +63,7 @@ func (m *Machine) Facts() components.Facts {
 				u.active == "activating" && m.loaded[name] != string(m.files[components.Units+"/"+name].content),
 		}
 	}
+	f.Preshared = strings.Contains(string(m.files[components.Etc+"/overlay.json"].content), `"preshared_key_file":`)
 	var node struct {
 		Cluster string
 		Network map[string]string

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"provision/components"
 	"provision/components/etcd"
@@ -25,6 +26,8 @@ type Machine struct {
 	// Fail is asked before each effect ("run systemctl start ...", "write /etc/..."),
 	// and what it returns is the effect's error. It makes a run die anywhere.
 	Fail func(effect string) error
+	// Shims are the bundles that pods began with which still run.
+	Shims map[string]bool
 	// Breaks says of a unit's text that its program ends at once.
 	Breaks func(unit string) bool
 
@@ -37,6 +40,7 @@ type Machine struct {
 	loaded  map[string]string // unit files as systemd last read them
 	images  map[string]bool
 	bundles map[string]map[string]string // of each bundle the sums of its files, as they were unpacked
+	order   []string                     // in which they came
 	certs   map[string]components.CertFact
 	etcd    *ensemble // of its site
 	log     []string
@@ -189,6 +193,22 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 		code, why = m.sysctl(argv[1])
 	case "journalctl":
 		out = []byte("it did not like its flags\n")
+	case "find":
+		for _, name := range slices.Sorted(maps.Keys(m.files)) {
+			if path.Dir(name) == argv[1] {
+				out = fmt.Appendln(out, path.Base(name))
+			}
+		}
+	case "sh":
+		if strings.Contains(argv[2], ".removing-") {
+			m.prune(argv[7:])
+			break
+		}
+		f, ok := m.files[argv[len(argv)-1]]
+		if !ok || !strings.Contains(argv[2], "sha256sum") {
+			return fails(1, "No such file or directory")
+		}
+		out = summed(f.content)
 	case "chmod":
 		f := m.files[argv[2]]
 		if _, err := fmt.Sscanf(argv[1], "%o", &f.mode); err != nil {
@@ -232,7 +252,7 @@ func (m *Machine) Run(ctx context.Context, argv []string, stdin io.Reader) ([]by
 			if m.etcdFact().Leader == "" {
 				return fails(1, "etcd does not serve")
 			}
-			m.files[etcd.SnapshotFolder+"/upgrade-1.db"] = file{mode: 0o600}
+			m.files[etcd.SnapshotFolder+"/upgrade-"+option(argv, "--of")+time.Now().UTC().Format("-20060102T150405Z.db")] = file{0o600, snapshot()}
 		case "etcd-recover":
 			out, code, why = m.recover(argv[2:])
 		default:

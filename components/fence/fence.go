@@ -9,13 +9,13 @@ package fence
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"provision/components"
+	"provision/components/addons"
 )
 
 // Taint is upstream's word for a machine that is down and will not come back by
@@ -130,17 +130,8 @@ func look(ctx context.Context, api components.API, name string) (ready bool, ren
 	if err != nil {
 		return false, "", err
 	}
-	text, err := api.Do(ctx, "GET", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"+name, "", nil)
-	if err != nil {
-		return false, "", err
-	}
-	var lease struct {
-		Spec struct {
-			RenewTime string `json:"renewTime"`
-		} `json:"spec"`
-	}
-	err = json.Unmarshal(text, &lease)
-	return n.ready(), lease.Spec.RenewTime, err
+	renewed, err = addons.Renewed(ctx, api, name)
+	return n.ready(), renewed, err
 }
 
 // serving returns a client of the first master whose API server is ready: that

@@ -114,6 +114,7 @@ func TestWithoutAnAPIServerNothingIsMarked(t *testing.T) {
 func TestAnOldReadyDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, "True")
+		s.Cluster.Mute = map[string]bool{"w1": true}
 		const leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 		post(t, s, leases, `{"metadata":{"name":"w1"},"spec":{"renewTime":"1"}}`)
 		wait := AwaitNode{Node: "w1", Via: via}

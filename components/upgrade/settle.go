@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,8 @@ import (
 // Which units must run is in PreviousFile, with all that a killed run has restarted.
 type Settle struct {
 	API bool // the machine's own API server must be ready
-	// Node must be Ready with a kubelet of Version; "" where it need not.
+	// Node must be Ready with a kubelet of Version, which renews its Lease; "" where it
+	// need not.
 	Node, Version string
 }
 
@@ -32,7 +34,25 @@ const (
 	steadyFor   = 2 * time.Second        // nothing died for so long
 	settlePause = 200 * time.Millisecond // between two looks
 	mostDeaths  = 3                      // of a unit, while it is waited for
+	// The first renewal that is seen may be one that was on its way when the process of
+	// before was stopped.
+	renewals = 2
 )
+
+// pulse counts how often a kubelet was seen to renew its Lease. What the Node says may be
+// of before the restart, also where it says Ready.
+type pulse struct {
+	last  string
+	beats int
+}
+
+// beat takes note of a Lease's time.
+func (p *pulse) beat(renewed string) {
+	if p.last != "" && p.last != renewed {
+		p.beats++
+	}
+	p.last = renewed
+}
 
 var kubelet = actions.Service("kubelet")
 
@@ -91,7 +111,8 @@ func (a Settle) serves(ctx context.Context, on components.Machine, site componen
 	if slices.Contains(kept.Units, kubelet) { // also where a killed run was in another step
 		a.Node = on.Name()
 	}
-	var first map[string]unit
+	var first, before map[string]unit
+	var heard pulse
 	var since time.Time
 	var last error
 	for {
@@ -99,13 +120,16 @@ func (a Settle) serves(ctx context.Context, on components.Machine, site componen
 		if err == nil && first == nil {
 			first = now
 		}
+		if err == nil && !maps.Equal(now, before) { // other processes than those that were heard
+			before, heard = now, pulse{}
+		}
 		if err == nil {
 			for _, name := range kept.Units {
 				if now[name].deaths-first[name].deaths >= mostDeaths {
 					return fmt.Errorf("%s ends again and again; the last that it said: %s", name, cmp.Or(actions.LastWords(ctx, on, name), "nothing"))
 				}
 			}
-			err = a.well(ctx, on, site, kept.Units, now)
+			err = a.well(ctx, on, site, kept.Units, now, &heard)
 		}
 		switch {
 		case err != nil:
@@ -130,7 +154,7 @@ func (a Settle) serves(ctx context.Context, on components.Machine, site componen
 }
 
 // well says what is not.
-func (a Settle) well(ctx context.Context, on components.Machine, site components.Site, units []string, now map[string]unit) error {
+func (a Settle) well(ctx context.Context, on components.Machine, site components.Site, units []string, now map[string]unit, heard *pulse) error {
 	for _, name := range units {
 		if now[name].active != "active" {
 			return fmt.Errorf("%s is %s; the last that it said: %s", name, now[name].active, cmp.Or(actions.LastWords(ctx, on, name), "nothing"))
@@ -146,20 +170,27 @@ func (a Settle) well(ctx context.Context, on components.Machine, site components
 		}
 	}
 	if a.Node != "" {
-		return a.ready(ctx, site)
+		return a.ready(ctx, site, heard)
 	}
 	return nil
 }
 
-func (a Settle) ready(ctx context.Context, site components.Site) error {
+func (a Settle) ready(ctx context.Context, site components.Site, heard *pulse) error {
 	api, err := site.API(ctx)
 	if err != nil {
 		return err
 	}
+	renewed, err := addons.Renewed(ctx, api, a.Node)
+	if err != nil {
+		return err
+	}
+	heard.beat(renewed)
 	ready, version, err := addons.NodeState(ctx, api, a.Node)
 	switch {
 	case err != nil:
 		return err
+	case heard.beats < renewals:
+		return fmt.Errorf("kubelet has not renewed the Lease of node %s since it was restarted", a.Node)
 	case a.Version != "" && version != "v"+a.Version:
 		return fmt.Errorf("node %s is of %.40q", a.Node, version)
 	case !ready:

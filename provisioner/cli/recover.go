@@ -21,11 +21,11 @@ import (
 )
 
 func (a *app) recoverCommand() *cobra.Command {
-	var from string
+	var from plan.Snapshot
 	var yes bool
 	cmd := a.withFile(&cobra.Command{
 		Use:   "recover FILE --from MASTER",
-		Short: "Begin again with one master's data where a majority of masters is lost for good",
+		Short: "Begin again with one master's data, or with a snapshot that it keeps",
 		Long: `Make a new etcd of one member from the data of a master that is left, when so many masters
 are lost for good that the rest is no majority. First it shows what each master that answers
 has, what is kept, and who is forgotten, and asks for the cluster's name. Without --from it
@@ -37,16 +37,24 @@ only shows, and says which has most.
 It refuses where nothing is lost: where etcd has a quorum, or enough masters answer with
 their data to form one. What the lost masters had and this one had not is lost. Workers and
 their pods go on meanwhile; watches are told to begin anew. The data as they were stay on
-the machine. Afterwards 'provision up' takes blank machines in, in the lost ones' place or
+the machines. Afterwards 'provision up' takes blank machines in, in the lost ones' place or
 under other names. Never power a lost master on again with the disk that it had: two
 clusters would answer. 'up' refuses such data.
+
+With --snapshot it goes back to a snapshot that the master keeps (each six hours, and before
+upgrades), be there a quorum or not: for what somebody deleted by mistake. All that was
+written since is lost. Without such a name it says which there are; one of another minor
+version of Kubernetes is refused.
+
+    provision recover cluster.hcl --from m2 --snapshot etcd-20260102T030405Z.db
 
 A run that was stopped at any moment is made good by running it again.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.recover(cmd.Context(), args[0], from, yes)
 		},
 	})
-	cmd.Flags().StringVar(&from, "from", "", "the `master` whose data are kept")
+	cmd.Flags().StringVar(&from.Machine, "from", "", "the `master` whose data are kept")
+	cmd.Flags().StringVar(&from.Name, "snapshot", "", "the `name` of a snapshot on that master to go back to")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&a.json, "json", false, "print events as JSON lines (wants --yes as well)")
 	if err := cmd.RegisterFlagCompletionFunc("from", a.completeMasters); err != nil {
@@ -64,11 +72,14 @@ func (a *app) completeMasters(cmd *cobra.Command, args []string, word string) ([
 	return slices.DeleteFunc(words, func(word string) bool { return !strings.Contains(word, "\tmaster ") }), directive
 }
 
-func (a *app) recover(ctx context.Context, path, from string, yes bool) error {
-	if a.json && !yes {
+func (a *app) recover(ctx context.Context, path string, from plan.Snapshot, yes bool) error {
+	switch {
+	case a.json && !yes:
 		return misuse{errors.New("with --json nobody can be asked; --yes goes on without")}
+	case from.Name != "" && from.Machine == "":
+		return misuse{errors.New("--snapshot goes with --from MASTER, on which it is")}
 	}
-	if err := a.knowMaster(path, from); err != nil {
+	if err := a.knowMaster(path, from.Machine); err != nil {
 		return err
 	}
 	s, err := a.open(ctx, path)
@@ -80,19 +91,16 @@ func (a *app) recover(ctx context.Context, path, from string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if err := problems(append(plan.Strangers(s.cluster, left.Facts), left.Needless(s.cluster)...)); err != nil {
-		return errors.Join(s.lostMasters(), err)
+	if from.Name != "" {
+		err = s.chooseSnapshot(ctx, left, from)
+	} else {
+		err = s.chooseData(left, from.Machine)
 	}
-	printer := a.printer()
-	if !a.json {
-		if err := s.showStores(printer, left); err != nil {
-			return err
-		}
-	}
-	if err := problems(left.Choose(s.cluster, from)); err != nil {
+	if err != nil {
 		return err
 	}
 	p := plan.Recover(s.cluster, left, from, time.Now())
+	printer := a.printer()
 	if !a.json {
 		s.showKept(left, from)
 		if err := printer.Plan(p); err != nil {
@@ -109,9 +117,34 @@ func (a *app) recover(ctx context.Context, path, from string, yes bool) error {
 	err = run.Apply(ctx, p, env)
 	finish(err)
 	if err == nil && !a.json {
-		fmt.Fprintf(a.stdout, "%s serves alone. Put blank machines in the lost masters' place, or take those out of %s, and then: provision up %s\n", from, path, path)
+		fmt.Fprintf(a.stdout, "%s serves alone. Put blank machines in the place of masters that are lost, or take those out of %s, and then: provision up %s\n", from.Machine, path, path)
 	}
 	return err
+}
+
+// chooseData shows what there is, and refuses where nothing is lost.
+func (s *session) chooseData(left plan.Remains, from string) error {
+	if err := problems(append(plan.Strangers(s.cluster, left.Facts), left.Needless(s.cluster)...)); err != nil {
+		return errors.Join(s.lostMasters(), err)
+	}
+	if !s.app.json {
+		if err := s.showStores(s.app.printer(), left); err != nil {
+			return err
+		}
+	}
+	return problems(left.Choose(s.cluster, from))
+}
+
+// chooseSnapshot refuses a snapshot that there is no going back to.
+func (s *session) chooseSnapshot(ctx context.Context, left plan.Remains, from plan.Snapshot) error {
+	kept, err := s.keptSnapshots(ctx)
+	if err != nil {
+		return err
+	}
+	if err := problems(append(plan.Strangers(s.cluster, left.Facts), left.GoBack(s.cluster, from, kept)...)); err != nil {
+		return errors.Join(s.lostMasters(), err)
+	}
+	return nil
 }
 
 // knowMaster refuses a --from that the file does not have as a master. A file
@@ -220,17 +253,27 @@ func written(store etcd.Store) string {
 }
 
 // showKept says what the choice means.
-func (s *session) showKept(left plan.Remains, from string) {
-	store := left.Stores[from]
-	fmt.Fprintf(s.app.stdout, `
+func (s *session) showKept(left plan.Remains, from plan.Snapshot) {
+	out := s.app.stdout
+	if from.Name != "" {
+		fmt.Fprintf(out, "\nKept: what %s on %s has.\nLost: all that was written since: objects made since are gone, those deleted since are back.\n", from.Name, from.Machine)
+	} else {
+		store := left.Stores[from.Machine]
+		fmt.Fprintf(out, `
 Kept: what %[1]s has, %[2]d keys at revision %[3]d, last written %[4]s.
 Lost: what was written on the other masters and had not come to %[1]s.
 Forgotten: %[5]s. Never power one of them on again with the disk that it had.
-`, from, store.Keys, store.Revision, written(store), view.Clean(strings.Join(left.Forgotten(from), ", ")))
+`, from.Machine, store.Keys, store.Revision, written(store), view.Clean(strings.Join(left.Forgotten(from.Machine), ", ")))
+	}
 	for _, name := range left.Keepers(s.cluster) {
-		if name != from && left.Facts.Machines[name].Etcd.Data {
-			fmt.Fprintf(s.app.stdout, "Joins anew: %s, which answers; its data are set aside there.\n", name)
+		if name != from.Machine && left.Facts.Machines[name].Etcd.Data {
+			fmt.Fprintf(out, "Joins anew: %s, which answers; its data are set aside there.\n", name)
 		}
 	}
-	fmt.Fprintln(s.app.stdout)
+	for _, m := range s.cluster.Masters() {
+		if s.unreach[m.Name] != nil && from.Name != "" {
+			fmt.Fprintf(out, "Forgotten: %s, which does not answer. Never power it on again with the disk that it had.\n", m.Name)
+		}
+	}
+	fmt.Fprintln(out)
 }

@@ -228,7 +228,7 @@ func (s *session) carryOut(ctx context.Context, found plan.Facts, p plan.Plan, r
 	observer, finish := printer.Progress(p)
 	env := s.env(reason, observer, func(found plan.Facts) plan.Plan {
 		s.answered = s.answered || found.Cluster.Reachable
-		return of(plan.Make(s.cluster, found, time.Now()))
+		return of(plan.Rest(s.cluster, found, time.Now()))
 	})
 	if !s.alone {
 		s.queue(p, found)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -196,12 +195,12 @@ func (s *session) toSnapshot(ctx context.Context, back plan.Back, u upgrade) err
 	if err != nil {
 		return err
 	}
-	from, err := chooseSnapshot(kept, u.snapshot, back.Version)
+	from, err := plan.ChooseSnapshot(kept, u.snapshot, back.Version)
 	if err != nil {
 		return err
 	}
 	found, err := s.look(ctx)
-	if err := errors.Join(err, s.lostMasters(), s.strangers()); err != nil {
+	if err := errors.Join(err, s.lostMasters(), s.strangers(), problems(plan.Mixed(s.cluster, found))); err != nil {
 		return err
 	}
 	s.leaveFenced(found)
@@ -231,9 +230,6 @@ func (s *session) toSnapshot(ctx context.Context, back plan.Back, u upgrade) err
 	return errors.Join(err, s.leftOut())
 }
 
-// snapshotForm is what the snapshots of a master are called.
-var snapshotForm = regexp.MustCompile(`^(etcd|upgrade-([0-9]+\.[0-9]+)\.[0-9a-z.-]+)-[0-9]{8}T[0-9]{6}Z\.db$`)
-
 // keptSnapshots are those that masters keep, by the machines that answer.
 func (s *session) keptSnapshots(ctx context.Context) ([]plan.Snapshot, error) {
 	var all []plan.Snapshot
@@ -247,29 +243,10 @@ func (s *session) keptSnapshots(ctx context.Context) ([]plan.Snapshot, error) {
 			continue // there is no such folder
 		}
 		for name := range strings.FieldsSeq(string(out)) {
-			if snapshotForm.MatchString(name) {
+			if _, _, is := etcd.ParseSnapshot(name); is {
 				all = append(all, plan.Snapshot{Machine: m.Name, Name: name})
 			}
 		}
 	}
 	return all, context.Cause(ctx)
-}
-
-// chooseSnapshot is the one named, else the newest that was kept before an upgrade from
-// that minor version: one of a later version it could not read.
-func chooseSnapshot(kept []plan.Snapshot, name, version string) (plan.Snapshot, error) {
-	taken := func(s plan.Snapshot) string { return s.Name[strings.LastIndex(s.Name, "-"):] }
-	slices.SortStableFunc(kept, func(a, b plan.Snapshot) int { return strings.Compare(taken(b), taken(a)) })
-	var names []string
-	for _, snapshot := range kept {
-		of := snapshotForm.FindStringSubmatch(snapshot.Name)[2]
-		if snapshot.Name == name || name == "" && of != "" && strings.HasPrefix(version, of+".") {
-			return snapshot, nil
-		}
-		names = append(names, snapshot.Name+" on "+snapshot.Machine)
-	}
-	if name == "" {
-		return plan.Snapshot{}, errors.New("no master keeps a snapshot of before an upgrade from that version: there is no way back but a backup (`provision restore`)")
-	}
-	return plan.Snapshot{}, fmt.Errorf("no master keeps a snapshot called %.60q; there are: %s", name, strings.Join(names, ", "))
 }

@@ -42,6 +42,7 @@ listen tcp6 00000000000000000000000001000000:0016 78
 generation 7
 node { "cluster": "site",  "name": "w1",  "address": "192.0.2.7", "network": { "services": "10.96.0.0/16" } } 
 trace /opt/provision
+preshared yes
 end
 `
 
@@ -55,7 +56,7 @@ func TestAnAnswerIsRead(t *testing.T) {
 	if now.UnixMilli() != 1700000000250 {
 		t.Errorf("now is %v", now)
 	}
-	if f.Arch != "amd64" || f.Memory != 2048<<10 || f.Systemd != 252 || f.Generation != 7 || f.Cluster != "site" || f.Network["services"] != "10.96.0.0/16" || f.Address != netip.MustParseAddr("192.0.2.7") || f.RootFree != 1<<20 || len(f.Traces) != 1 || !f.NoExec || !f.ModulesKnown {
+	if f.Arch != "amd64" || f.Memory != 2048<<10 || f.Systemd != 252 || f.Generation != 7 || f.Cluster != "site" || f.Network["services"] != "10.96.0.0/16" || f.Address != netip.MustParseAddr("192.0.2.7") || f.RootFree != 1<<20 || len(f.Traces) != 1 || !f.NoExec || !f.ModulesKnown || !f.Preshared {
 		t.Errorf("got %+v", f)
 	}
 	if len(f.Addresses) != 1 || f.Addresses[0] != netip.MustParsePrefix("192.0.2.7/24") {

@@ -58,7 +58,8 @@ done
 # Ours. Secrets are not summed: that they are there is all that anybody needs to know. Only overlay.psk is, which
 # must be the same everywhere: the sum of 32 random bytes tells nothing else.
 set +f
-for dir in /opt/provision/*/; do
+# In the order in which they came.
+ls -dtr /opt/provision/*/ 2>/dev/null | while read -r dir; do
   [ -f "$dir/manifest.json" ] || continue
   name=$(basename "$dir")
   case $name in .*|*.tmp*) continue ;; esac
@@ -121,6 +122,7 @@ if [ -n "$units" ]; then
 fi
 awk '/^  "problems": \[$/ {on = 1; next} /^  \]/ {on = 0} on {sub(/^ */, ""); sub(/,$/, ""); print "overlay-problem " $0}' \
   /run/provision/overlay/status.json 2>/dev/null | head -n 20
+grep -qs '"preshared_key_file":' /etc/provision/overlay.json && echo "preshared yes"
 [ -d /etc/provision/pki ] && [ -n "$agent_found" ] && printf 'certificates %s\n' "$("$agent_found" certificates list --dir /etc/provision/pki 2>/dev/null | tr -d '\n')"
 if [ -d /var/lib/provision/etcd/member/wal ]; then
   echo "etcd-data yes"

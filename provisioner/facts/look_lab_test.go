@@ -165,6 +165,19 @@ func TestLegacyFirewallsAreFound(t *testing.T) {
 	}
 }
 
+// TestThePresharedKeyIsHeard in the form in which the overlay's configuration names it.
+func TestThePresharedKeyIsHeard(t *testing.T) {
+	for file, want := range map[string]bool{"": false, components.PresharedKey: true} {
+		config, err := json.MarshalIndent(overlay.Config{PresharedKeyFile: file}, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := lookAt(t, "mkdir -p etc/provision; cat >etc/provision/overlay.json <<'E'\n"+string(config)+"\nE\ntrue"); f.Preshared != want {
+			t.Errorf("%q: preshared is %v", file, f.Preshared)
+		}
+	}
+}
+
 // TestWhatTheOverlaySaysIsHeard in the form in which its agent writes it.
 func TestWhatTheOverlaySaysIsHeard(t *testing.T) {
 	status, err := json.MarshalIndent(overlay.Status{Node: "w1", Problems: []string{"a firewall (chain x) drops \"it\", 1 < 2", "w2: refused,"}, Peers: []overlay.PeerStatus{{}}}, "", "  ")

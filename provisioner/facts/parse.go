@@ -110,6 +110,7 @@ var records = map[string]func(p *parser, rest string) error{
 	"node": readNode,
 
 	"overlay-problem": readOverlayProblem,
+	"preshared":       func(p *parser, _ string) error { p.facts.Preshared = true; return nil },
 	"etcd-data":       func(p *parser, _ string) error { p.facts.Etcd.Data = true; return nil },
 	"etcd":            readEtcd,
 

@@ -46,8 +46,9 @@ func inTurn(name string, of ...part) stages {
 // contents is the table of contents of every run, from bare machines to a
 // serving cluster. Stages are barriers; what a later one needs is in an earlier.
 // Those of an upgrade follow (finalise, followers), then the wait for what was made
-// (settle), the user's own addons, which need a cluster that works, and what takes
-// machines away that the file does not name any more (farewell).
+// (settle), the user's own addons, which need a cluster that works, what takes machines
+// away that the file does not name any more (farewell), and what goes of bundles of before
+// (prune).
 var contents = []struct {
 	phase  string
 	stages []stages
@@ -75,6 +76,16 @@ var contents = []struct {
 // Make plans what is to be done. It is pure: now is only compared with the
 // certificates' dates.
 func Make(c components.Cluster, found Facts, now time.Time) Plan {
+	p := Rest(c, found, now)
+	if _, rest := p.split(bundlesPhase); len(rest) == 0 {
+		return Plan{} // no reason for a run: whether pods still need an old bundle changes by itself
+	}
+	return p
+}
+
+// Rest plans what is left of a run that Make's plan began: the end of it as well, when
+// all else is done.
+func Rest(c components.Cluster, found Facts, now time.Time) Plan {
 	w := survey(c, found, now)
 	var p Plan
 	for _, entry := range contents {
@@ -87,6 +98,7 @@ func Make(c components.Cluster, found Facts, now time.Time) Plan {
 	p = w.settle(p)
 	p.add("addons", w, at("images", everywhere(runtime.Archives)), at("addons", once(ownAddons)))
 	p.add("leaving", w, farewell)
+	p.add(bundlesPhase, w, at("old bundles", prune))
 	return p
 }
 

@@ -78,18 +78,14 @@ func (r Remains) Needless(c components.Cluster) []Problem {
 		case !answered:
 		case f.Etcd.Leader != "":
 			return []Problem{{m.Name, "its etcd has a quorum, so nothing is to be recovered: `provision up` brings the other masters back"}}
-		case f.Etcd.Data && (!f.Agents[c.Agent()] || !slices.Contains(f.Bundles, c.Bundle.ID)):
+		case f.Etcd.Data && !hasBundle(c, f):
 			problems = append(problems, Problem{m.Name, fmt.Sprintf("has data, and was set up with another bundle (%s) than this one (%s): use that one", strings.Join(f.Bundles, ", "), c.Bundle.ID)})
 		case r.Errors[m.Name] != nil && len(r.Stores) == 0:
 			problems = append(problems, Problem{m.Name, r.Errors[m.Name].Error()})
 		}
 	}
-	for _, name := range r.Candidates(c) {
-		for _, member := range r.Stores[name].Members {
-			if member.Serves {
-				return []Problem{{name, fmt.Sprintf("its neighbour %.40s, which this computer does not reach, serves with a quorum: nothing is to be recovered; let this computer reach it, and `provision up`", member.Name)}}
-			}
-		}
+	if name, neighbour := r.elsewhere(c); name != "" {
+		return []Problem{{name, fmt.Sprintf("its neighbour %.40s, which this computer does not reach, serves with a quorum: nothing is to be recovered; let this computer reach it, and `provision up`", neighbour)}}
 	}
 	candidates := r.Candidates(c)
 	if len(problems) > 0 {
@@ -109,6 +105,24 @@ func (r Remains) Needless(c components.Cluster) []Problem {
 		return []Problem{{"", fmt.Sprintf("%s answer with their data, of %d members: enough for a quorum, so nothing is lost; `provision up` starts them together", strings.Join(there, ", "), len(voters))}}
 	}
 	return nil
+}
+
+// hasBundle says that a machine has the bundle's agent and programs.
+func hasBundle(c components.Cluster, f components.Facts) bool {
+	return f.Agents[c.Agent()] && slices.Contains(f.Bundles, c.Bundle.ID)
+}
+
+// elsewhere is a member that serves, and does not say so itself, and the master whose
+// data name it; "" where there is none.
+func (r Remains) elsewhere(c components.Cluster) (master, member string) {
+	for _, name := range r.Candidates(c) {
+		for _, member := range r.Stores[name].Members {
+			if member.Serves && r.Facts.Machines[member.Name].Etcd.Leader == "" {
+				return name, member.Name
+			}
+		}
+	}
+	return "", ""
 }
 
 // Choose says what is wrong with a choice of whose data to go on with; nil where
@@ -132,9 +146,10 @@ func (r Remains) Choose(c components.Cluster, from string) []Problem {
 	return nil
 }
 
-// Recover plans a new quorum of one. The other masters that answer give up their
-// data first: two clusters must not begin from the same ones.
-func Recover(c components.Cluster, r Remains, from string, now time.Time) Plan {
+// Recover plans a new quorum of one, with the data of from's machine, or with its snapshot
+// where it names one. The other masters that answer give up their data first: two clusters
+// must not begin from the same ones.
+func Recover(c components.Cluster, r Remains, from Snapshot, now time.Time) Plan {
 	node, folder := c.BundleDir()+"/bin/node", etcd.Kept(now)
 	stop, aside := Stage{Name: "stop"}, Stage{Name: "set aside"}
 	units := append([]string{etcd.Unit}, master.Interrupted()...)
@@ -144,16 +159,19 @@ func Recover(c components.Cluster, r Remains, from string, now time.Time) Plan {
 		if len(there) > 0 {
 			stop.add(Job{name, []components.Action{etcd.Stop{Units: there}}})
 		}
-		if name != from && f.Etcd.Data {
+		if name != from.Machine && f.Etcd.Data {
 			aside.add(Job{name, []components.Action{etcd.SetAside{Node: node, Folder: folder}}})
 		}
 	}
-	begin := Stage{Name: "new quorum", Jobs: []Job{{from, []components.Action{
-		etcd.Recover{Node: node, Folder: folder, Token: c.Name + "-" + folder},
-	}}}}
-	serve := Stage{Name: "control plane", Jobs: []Job{{from, []components.Action{
+	recover := etcd.Recover{Node: node, Folder: folder, Token: c.Name + "-" + folder}
+	check := Stage{}
+	if from.Name != "" {
+		recover.Snapshot, check = from.path(), from.check()
+	}
+	begin := Stage{Name: "new quorum", Jobs: []Job{{from.Machine, []components.Action{recover}}}}
+	serve := Stage{Name: "control plane", Jobs: []Job{{from.Machine, []components.Action{
 		actions.Units{Of: "units", Start: units}, master.Started(),
 	}}}}
-	stages := slices.DeleteFunc([]Stage{stop, aside, begin, serve}, func(s Stage) bool { return len(s.Jobs) == 0 })
+	stages := slices.DeleteFunc([]Stage{check, stop, aside, begin, serve}, func(s Stage) bool { return len(s.Jobs) == 0 })
 	return Plan{Phases: []Phase{{Name: "recover", Stages: stages}}}
 }

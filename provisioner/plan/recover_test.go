@@ -64,7 +64,7 @@ func TestRecoverAndGrowBack(t *testing.T) {
 	if got := left.Forgotten("m5"); !slices.Equal(got, []string{"m1", "m2", "m3", "m4"}) {
 		t.Errorf("forgotten are %v", got)
 	}
-	p := Recover(c, left, "m5", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	p := Recover(c, left, Snapshot{Machine: "m5"}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	if !slices.Equal(p.Machines(), []string{"m4", "m5"}) {
 		t.Errorf("it touches %v", p.Machines())
 	}
@@ -101,7 +101,7 @@ func TestRecoverKilledAnywhere(t *testing.T) {
 				return nil
 			}
 		}
-		err := carry(t, Recover(c, left, "m5", time.Unix(1, 0)), s)
+		err := carry(t, Recover(c, left, Snapshot{Machine: "m5"}, time.Unix(1, 0)), s)
 		for _, m := range s.Machines {
 			m.Fail = nil
 		}
@@ -113,7 +113,7 @@ func TestRecoverKilledAnywhere(t *testing.T) {
 			if problems := left.Choose(c, "m5"); problems != nil {
 				t.Fatalf("after %d effects: %v", after, problems)
 			}
-			if err := carry(t, Recover(c, left, "m5", time.Unix(2, 0)), s); err != nil {
+			if err := carry(t, Recover(c, left, Snapshot{Machine: "m5"}, time.Unix(2, 0)), s); err != nil {
 				t.Fatalf("after %d effects: %v", after, err)
 			}
 		}

@@ -127,7 +127,7 @@ func Restore(c components.Cluster, found Facts, b Backup, now time.Time) Plan {
 		})
 		bring = Phase{Name: "restore", Stages: []Stage{{Name: "restore", Jobs: []Job{{first.Name, actions}}}}}
 	}
-	head, rest := Make(c, b.restored(c, found), now).split("agent")
+	head, rest := Rest(c, b.restored(c, found), now).split("agent")
 	conclude := Phase{Name: "conclude", Stages: []Stage{{Name: "conclude", Jobs: []Job{{first.Name, []components.Action{restore.Conclude{Machines: stay}}}}}}}
 	if len(bring.Stages) > 0 {
 		rest = slices.Insert(rest, 0, bring)

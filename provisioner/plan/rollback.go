@@ -76,13 +76,12 @@ func WayBack(c components.Cluster, found Facts) (Back, error) {
 	for _, m := range c.Masters() {
 		f := found.Machines[m.Name]
 		for _, id := range f.Bundles {
-			v := versionOf(id)
-			if v == back.Present && id != planeBundle(f) {
+			if versionOf(id) == back.Present && id != planeBundle(f) {
 				again = id
 			}
-			if newer(back.Present, v) && (back.Version == "" || newer(v, back.Version)) {
-				back.Bundle, back.Version, back.Machine = id, v, m.Name
-			}
+		}
+		if id := earlier(back.Present, f.Bundles); newer(versionOf(id), back.Version) {
+			back.Bundle, back.Version, back.Machine = id, versionOf(id), m.Name
 		}
 	}
 	if back.Version == "" && again != "" {
@@ -114,10 +113,7 @@ func numbers(version string) []int {
 	return all
 }
 
-// Snapshot is one that a master keeps.
-type Snapshot struct{ Machine, Name string }
-
-// RollBack plans the way back of a finalised upgrade: all control planes stop, etcd begins
+// RollBack plans the way back of a finalised upgrade: the snapshot is seen to be whole, all control planes stop, etcd begins
 // anew with a snapshot of before, and everything is as the cluster's older bundle has it.
 func RollBack(c components.Cluster, found Facts, from Snapshot, now time.Time) Plan {
 	folder := etcd.Kept(now)
@@ -125,7 +121,7 @@ func RollBack(c components.Cluster, found Facts, from Snapshot, now time.Time) P
 	units := append([]string{etcd.Unit}, master.Interrupted()...)
 	token := c.Name + "-" + folder
 	if found.Machines[from.Machine].Files[etcd.RecoveredFile].SHA256 == components.Sum(etcd.Recovered(token)) {
-		return Make(c, found, now) // this run has done it
+		return Rest(c, found, now) // this run has done it
 	}
 	hypothetical := Facts{Machines: maps.Clone(found.Machines), Cluster: found.Cluster}
 	for _, m := range c.Masters() {
@@ -147,12 +143,12 @@ func RollBack(c components.Cluster, found Facts, from Snapshot, now time.Time) P
 		hypothetical.Machines[m.Name] = after
 	}
 	hypothetical.Cluster = components.ClusterFacts{Nodes: found.Cluster.Nodes}
-	back := Phase{Name: "back", Stages: []Stage{stop}}
+	back := Phase{Name: "back", Stages: []Stage{from.check(), stop}}
 	if len(aside.Jobs) > 0 {
 		back.Stages = append(back.Stages, aside)
 	}
-	begin := etcd.Recover{Node: c.BundleDir() + "/bin/node", Folder: folder, Token: token, Snapshot: etcd.SnapshotFolder + "/" + from.Name}
+	begin := etcd.Recover{Node: c.BundleDir() + "/bin/node", Folder: folder, Token: token, Snapshot: from.path()}
 	back.Stages = append(back.Stages, Stage{Name: "snapshot", Jobs: []Job{{from.Machine, []components.Action{begin}}}})
-	head, rest := Make(c, hypothetical, now).split("agent", "machines")
+	head, rest := Rest(c, hypothetical, now).split("agent", "machines")
 	return Plan{Phases: slices.Concat(head, []Phase{back}, rest)}
 }

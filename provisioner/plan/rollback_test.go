@@ -12,6 +12,8 @@ import (
 	"provision/components"
 	"provision/components/addons"
 	"provision/components/componentstest"
+	"provision/components/etcd"
+	"provision/components/master"
 	"provision/components/upgrade"
 )
 
@@ -37,7 +39,27 @@ func TestTheWayBack(t *testing.T) {
 			t.Fatalf("got %+v, %v", back, err)
 		}
 		now := time.Now()
-		from := Snapshot{"m2", "upgrade-20260101T000000Z.db"}
+		from := keptOn(t, s, "m2")
+		whole, _ := s.Machines["m2"].File(from.path())
+		damage := slices.Clone(whole)
+		damage[3] ^= 1
+		for _, content := range [][]byte{damage, whole[:len(whole)-1], whole[:20], nil} {
+			if err := s.Machines["m2"].WriteFile(t.Context(), from.path(), 0o600, content); err != nil {
+				t.Fatal(err)
+			}
+			err := carry(t, RollBack(old, look(s), from, now), s)
+			if err == nil || !strings.Contains(err.Error(), "is damaged or cut short") {
+				t.Errorf("a snapshot of %d bytes: %v", len(content), err)
+			}
+			for name, m := range s.Machines {
+				if f := m.Facts(); name != "w1" && (f.Etcd.Leader == "" || planeBundle(f) != next.Bundle.ID || f.Units[master.APIServer].Active != "active") {
+					t.Errorf("%s: something was stopped for it: %+v", name, f.Etcd)
+				}
+			}
+		}
+		if err := s.Machines["m2"].WriteFile(t.Context(), from.path(), 0o600, whole); err != nil {
+			t.Fatal(err)
+		}
 		for _, phase := range []string{"machines", "back", "cluster", "kubelets"} {
 			for _, planned := range RollBack(old, look(s), from, now).Phases {
 				if planned.Name != phase {
@@ -62,6 +84,17 @@ func TestTheWayBack(t *testing.T) {
 			t.Errorf("left to do: %+v", left)
 		}
 	})
+}
+
+// keptOn is the snapshot that a master keeps of before the upgrade.
+func keptOn(t *testing.T, s *componentstest.Site, machine string) Snapshot {
+	t.Helper()
+	out, err := s.Machines[machine].Run(t.Context(), []string{"find", etcd.SnapshotFolder}, nil)
+	names := strings.Fields(string(out))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("%s keeps %q, %v", machine, names, err)
+	}
+	return Snapshot{machine, names[0]}
 }
 
 func TestNewer(t *testing.T) {

@@ -43,8 +43,8 @@ func upgradeOnce(t *testing.T, c components.Cluster, s *componentstest.Site) ([]
 	for machine, action := range Make(c, look(s), time.Now()).all() {
 		announced[fmt.Sprintf("%s %s %T", machine, action.Component(), action)] = true
 	}
-	for _, phase := range []string{"agent", "machines", "cluster", "finalise", "kubelets", "ready"} {
-		for _, planned := range Make(c, look(s), time.Now()).Phases {
+	for _, phase := range []string{"agent", "machines", "cluster", "finalise", "kubelets", "ready", bundlesPhase} {
+		for _, planned := range Rest(c, look(s), time.Now()).Phases {
 			if planned.Name != phase || phase == "ready" {
 				continue
 			}
@@ -194,6 +194,35 @@ func TestAWorkerThatDoesNotServeGoesBack(t *testing.T) {
 		}
 		s.Machines["w1"].Breaks = nil
 		if _, err := upgradeOnce(t, next, s); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A bundle that was built again is of the same version: what the Node says may be of before
+// the restart, until its kubelet is heard.
+func TestAnOldReadyIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := componentstest.Cluster("m1", "w1", "w2")
+		first, again := of(c, "1.36.3"), of(c, "1.36.3")
+		again.Bundle.ID = "1.36.3-ba9876543210"
+		s := site(c)
+		if _, err := upgradeOnce(t, first, s); err != nil {
+			t.Fatal(err)
+		}
+		s.Cluster.Mute = map[string]bool{"w1": true}
+		if err := s.Cluster.Apply(t.Context(), []byte("{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: w1, namespace: kube-node-lease}, spec: {renewTime: before}}")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := upgradeOnce(t, again, s)
+		if err == nil || !strings.Contains(err.Error(), "w1: see that it serves, or go back to what ran before: does not serve: kubelet has not renewed the Lease of node w1 since it was restarted") {
+			t.Fatalf("error %v", err)
+		}
+		if found := look(s); kubeletBundle(found.Machines["w1"]) != first.Bundle.ID || kubeletBundle(found.Machines["w2"]) != first.Bundle.ID {
+			t.Errorf("w1 runs %s, w2 %s", kubeletBundle(found.Machines["w1"]), kubeletBundle(found.Machines["w2"]))
+		}
+		s.Cluster.Mute = nil
+		if _, err := upgradeOnce(t, again, s); err != nil {
 			t.Fatal(err)
 		}
 	})

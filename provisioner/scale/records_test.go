@@ -38,6 +38,7 @@ func records(f components.Facts, generation uint64) []byte {
 	yes("modules-known", f.ModulesKnown)
 	yes("default-route", f.DefaultRoute)
 	yes("lower-oom", f.LowerOOM)
+	yes("preshared", f.Preshared)
 	for _, a := range f.Addresses {
 		say("address eth0 %s", a)
 	}
