@@ -161,7 +161,7 @@ func TestRotateAuthorities(t *testing.T) {
 // by the next run, and `up` does nothing until then.
 func TestRotateKilledAnywhere(t *testing.T) {
 	c := componentstest.Cluster("m1", "m2", "w1")
-	for after := 0; ; after++ {
+	for after := 0; ; after += 4 {
 		ended := false
 		synctest.Test(t, func(t *testing.T) {
 			s := site(c)

@@ -43,7 +43,7 @@ func newAPI(t testing.TB, site *componentstest.Site, cluster components.Cluster)
 	_, serverKey, server, _ := issue(t, ca, caKey, "apiserver", net.IP(cluster.Machines[0].Address.AsSlice()))
 	_, _, admin, adminKey := issue(t, ca, caKey, "provision:admin", nil)
 	a.identity = map[string][]byte{
-		components.PKI + "/cluster-ca.crt": caPEM, components.PKI + "/admin.crt": admin, components.PKI + "/admin.key": adminKey,
+		components.PKI + "/cluster-ca-trust.pem": caPEM, components.PKI + "/admin.crt": admin, components.PKI + "/admin.key": adminKey,
 	}
 	block, _ := pem.Decode(server)
 	a.server = httptest.NewUnstartedServer(a)
