@@ -70,7 +70,7 @@ func TestRotateCertificates(t *testing.T) {
 		}
 	}
 
-	started, had, running := state(processes), state(leaves), l.kubectl("get", "pods", "-A", "-o", "jsonpath="+pods)
+	started, had, running := state(processes), state(leaves), l.kubectl("get", "pods", "-o", "jsonpath="+pods)
 	writing := under("new keys", func() {
 		l.provision(0, "certs rotate", "--yes")
 		time.Sleep(25 * time.Second) // until everybody uses them
@@ -118,7 +118,7 @@ func TestRotateCertificates(t *testing.T) {
 			t.Errorf("%s trusts, and has left of the change: %s", m, got)
 		}
 	}
-	if now := l.kubectl("get", "pods", "-A", "-o", "jsonpath="+pods); now != running {
+	if now := l.kubectl("get", "pods", "-o", "jsonpath="+pods); now != running {
 		t.Errorf("pods were\n%sand are\n%s", running, now)
 	}
 	if published := l.kubectl("get", "configmap", "-n", "kube-system", "extension-apiserver-authentication", "-o", "jsonpath={.data}"); strings.Count(published, "BEGIN") != 2 {
