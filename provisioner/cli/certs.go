@@ -38,11 +38,12 @@ func (a *app) certsRotateCommand() *cobra.Command {
 		Use:   "rotate FILE",
 		Short: "New keys and certificates for every machine; with --ca new authorities as well",
 		Long: `Every machine makes new keys and gets certificates for them, masters one at a time.
-Nothing is restarted: processes read them again by themselves.
+Nothing is restarted: processes read them again by themselves. The certificate with which
+kubelet serves is kubelet's own, and stays.
 
 With --ca the cluster's authorities (cluster, etcd, front-proxy) are replaced as well: every
 machine trusts both, every master signs with the new ones and every machine gets other
-certificates, then the old ones are dropped. What reads an authority only when it starts is
+certificates (kubelet's as well), then the old ones are dropped. What reads an authority only when it starts is
 restarted, as the plan names it: masters one at a time, so that with several of them the API
 is reachable throughout, workers as many at once as max_unavailable allows. Pods go on.
 

@@ -86,7 +86,8 @@ for dir in /opt/provision /etc/provision /var/lib/provision; do
     mountpoint -q "$f" && [ -z "$(anything "$f" | head -n 1)" ] || { echo "trace $dir"; break; }
   done
 done
-for agent in /opt/provision/agent-*/agent; do
+# The youngest is asked: an older one may not know all that it is asked for.
+for agent in $(ls -dtr /opt/provision/agent-*/agent 2>/dev/null); do
   case $agent in */agent-"$(sha256sum 2>/dev/null <"$agent" | cut -c 1-12)"/*) [ -x "$agent" ] && echo "agent $agent" && agent_found=$agent ;; esac
 done
 # A name with a line break in it is none of ours; xargs takes any other as it is, quotes and spaces included.

@@ -178,6 +178,23 @@ func TestThePresharedKeyIsHeard(t *testing.T) {
 	}
 }
 
+// TestTheYoungestAgentIsAsked: one of before an upgrade stays, and may not know all that is
+// to be told, whatever its name.
+func TestTheYoungestAgentIsAsked(t *testing.T) {
+	for _, young := range []string{"one", "two"} {
+		f := lookAt(t, `mkdir -p etc/provision/pki
+for name in one two; do
+  printf '#!/bin/sh\necho "{\\"%s\\":{}}"\n' "$name" >agent
+  dir=opt/provision/agent-$(sha256sum <agent | cut -c 1-12); mkdir -p "$dir"; mv agent "$dir/agent"; chmod 755 "$dir/agent"
+  [ "$name" = `+young+` ] || touch -d 2020-01-01 "$dir/agent"
+done
+true`)
+		if _, asked := f.Certificates[young]; !asked || len(f.Agents) != 2 {
+			t.Errorf("%s is the youngest of %v, and the certificates are %v", young, f.Agents, f.Certificates)
+		}
+	}
+}
+
 // TestWhatTheOverlaySaysIsHeard in the form in which its agent writes it.
 func TestWhatTheOverlaySaysIsHeard(t *testing.T) {
 	status, err := json.MarshalIndent(overlay.Status{Node: "w1", Problems: []string{"a firewall (chain x) drops \"it\", 1 < 2", "w2: refused,"}, Peers: []overlay.PeerStatus{{}}}, "", "  ")

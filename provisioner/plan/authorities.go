@@ -1,11 +1,14 @@
 package plan
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
 	"provision/components"
 	"provision/components/addons"
+	"provision/components/etcd"
 	"provision/components/pki"
 )
 
@@ -90,6 +93,10 @@ func CheckRotation(c components.Cluster, found Facts, authorities bool, now time
 	for _, m := range c.Machines {
 		f, answered := found.Machines[m.Name]
 		switch {
+		case answered && begun && (w.changes(planeBundle(f)) || w.changes(kubeletBundle(f))):
+			problems = append(problems, Problem{m.Name, fmt.Sprintf("runs another bundle than %s, and the authorities are being replaced: finish that with the bundle that runs", c.Bundle.ID)})
+		case answered && begun && !slices.Contains(f.Bundles, c.Bundle.ID):
+			problems = append(problems, Problem{m.Name, "is new, or was set up anew, and the authorities are being replaced: take it out of the file until this is finished"})
 		case !answered && !begun:
 			problems = append(problems, Problem{m.Name, "does not answer, and would not know the next authorities: power it on, or take it out of the file"})
 		case !answered && m.Role == components.Master:
@@ -101,15 +108,61 @@ func CheckRotation(c components.Cluster, found Facts, authorities bool, now time
 	return problems
 }
 
+// divided finds masters with other authorities than those by which the cluster works:
+// they were away while these were replaced, and what they sign nobody believes.
+func divided(c components.Cluster, found Facts) []Problem {
+	w := world{Cluster: c, facts: found}
+	speaker := etcd.Look(c, found.Machines).Speaker
+	lead := cmp.Or(speaker, w.signer())
+	var problems []Problem
+	for _, m := range w.Masters() {
+		if f := found.Machines[m.Name]; !pki.Complete(f) || !pki.Complete(found.Machines[lead]) || akin(f, found.Machines[lead]) || akin(found.Machines[lead], f) {
+			continue
+		}
+		text := fmt.Sprintf("has other authorities than %s, by which the cluster works: they were replaced while it was away; delete %s on it, and run again", lead, components.PKI)
+		if speaker == "" {
+			text = fmt.Sprintf("has other authorities than %s: they were replaced while one of the two was away, and which are the cluster's is known when etcd serves; power on every master, and run again", lead)
+		}
+		problems = append(problems, Problem{m.Name, text})
+	}
+	return problems
+}
+
+// akin says that two masters have the same authorities, or that the first has yet to come,
+// or has come, to those of the second in a change that is under way.
+func akin(a, b components.Facts) bool {
+	for _, authority := range pki.Authorities {
+		known := map[string]bool{}
+		for _, folder := range []string{components.PKI, pki.NextDir, pki.PreviousDir} {
+			known[b.Files[folder+"/"+authority+".crt"].SHA256] = true
+		}
+		if !known[pki.Sum(a, authority)] {
+			return false
+		}
+	}
+	return true
+}
+
 // RotateAuthorities plans how the authorities are replaced, or what is left of that. Where
 // begin is not said, nothing is begun anew.
 func RotateAuthorities(c components.Cluster, found Facts, begin bool, now time.Time) Plan {
 	w := survey(c, found, now)
+	dropping := w.some(pki.HasRetired)
+	only := w.trusting(func(_, next string) components.Trust {
+		trust := components.Trust{All: next, Settled: next}
+		if dropping {
+			trust.Signs = components.Sum([]byte(next))
+		}
+		return trust
+	})
 	var p Plan
-	switch dropping := w.some(pki.HasRetired); {
+	switch {
 	case !begin && !Rotating(c, found):
 		return w.settle(p)
-	case !dropping:
+	case dropping:
+		// A machine that was off until now comes with what is believed nowhere any more.
+		p.add("sign", only, at("identities", reissue))
+	default:
 		both := w.trusting(func(old, _ string) components.Trust { return components.Trust{Settled: old} })
 		next := w.trusting(func(old, next string) components.Trust {
 			return components.Trust{Settled: old, Signs: components.Sum([]byte(next))}
@@ -119,9 +172,6 @@ func RotateAuthorities(c components.Cluster, found Facts, begin bool, now time.T
 		p.add("sign", next, at("sign", sign), at("identities", reissue))
 		p.add("kubelets", next, inTurn("kubelets", kubelets))
 	}
-	only := w.trusting(func(_, next string) components.Trust {
-		return components.Trust{All: next, Settled: next}
-	})
 	p.add("drop", only, at("retire", retire), controlPlane, inTurn("kubelets", kubelets), at("addons", once(tell)), at("forget", forget))
 	return w.settle(p)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"provision/components"
+	"provision/components/actions"
 	"provision/components/componentstest"
 	"provision/components/pki"
 )
@@ -255,5 +256,128 @@ func TestCheckRotation(t *testing.T) {
 		if problems := CheckRotation(c, gone, false, time.Now()); len(problems) > 0 {
 			t.Errorf("keys alone, with a silent worker: %v", problems)
 		}
+	})
+}
+
+// TestAMasterWithTheAuthoritiesOfBefore was away while they were replaced: nothing is done
+// by what it has, wherever it stands in the file, until somebody takes that away.
+func TestAMasterWithTheAuthoritiesOfBefore(t *testing.T) {
+	for _, away := range []string{"m1", "m3"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := componentstest.Cluster("m1", "m2", "m3", "w1")
+			s := site(c)
+			must(t, c, s)
+			old := look(s).Machines[away]
+			old.Etcd.Leader = "" // the others refuse it
+			if said, err := rotate(s, c, func() error { return strangersAmong(s) }); err != nil {
+				t.Fatalf("%v\n%s", err, said)
+			}
+			if problems := Preflight(c, look(s)); len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			found := look(s)
+			found.Machines[away] = old
+			for _, problems := range [][]Problem{Preflight(c, found), CheckRotation(c, found, true, time.Now())} {
+				if len(problems) != 1 || problems[0].Machine != away || !strings.Contains(problems[0].Text, "by which the cluster works") {
+					t.Errorf("%s: %v", away, problems)
+				}
+			}
+			for name, f := range found.Machines {
+				f.Etcd.Leader = ""
+				found.Machines[name] = f
+			}
+			problems := Preflight(c, found)
+			if len(problems) == 0 || slices.ContainsFunc(problems, func(p Problem) bool { return strings.Contains(p.Text, "delete "+components.PKI) }) {
+				t.Errorf("%s: with no etcd that serves: %v", away, problems)
+			}
+
+			// What the sentence says to do is enough.
+			for name := range old.Files {
+				if strings.HasPrefix(name, components.PKI+"/") {
+					s.Machines[away].Remove(name)
+				}
+			}
+			must(t, c, s)
+		})
+	}
+}
+
+// atDrop carries a change of the authorities out until the old ones are retired.
+func atDrop(t *testing.T, s *componentstest.Site, c components.Cluster, watch func(phase string)) {
+	t.Helper()
+	for begin := true; ; begin = false {
+		p := RotateAuthorities(c, look(s), begin, time.Now()).Phases[0]
+		watch(p.Name)
+		if p.Name == "drop" {
+			p.Stages = p.Stages[:1]
+		}
+		for machine, action := range (Plan{Phases: []Phase{p}}).all() {
+			if err := action.Apply(t.Context(), s.Machines[machine], s); err != nil {
+				t.Fatalf("%s: %s: %v", machine, action, err)
+			}
+		}
+		if p.Name == "drop" {
+			return
+		}
+	}
+}
+
+// TestWhatDoesNotBelongInAChangeOfAuthorities: a machine with nothing of ours, or another
+// bundle, would be set up halfway, or upgraded with the old authorities to go back to.
+func TestWhatDoesNotBelongInAChangeOfAuthorities(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := componentstest.Cluster("m1", "m2", "m3", "w1")
+		s := site(c)
+		blank := look(s)
+		must(t, c, s)
+		check := func(phase string) {
+			found := look(s)
+			if !Rotating(c, found) {
+				return
+			}
+			if problems := CheckRotation(c, found, true, time.Now()); len(problems) > 0 {
+				t.Errorf("%s: %v", phase, problems)
+			}
+			for _, name := range []string{"m1", "m3", "w1"} {
+				with := look(s)
+				with.Machines[name] = blank.Machines[name]
+				if problems := CheckRotation(c, with, true, time.Now()); len(problems) == 0 || problems[0].Machine != name {
+					t.Errorf("%s: blank %s: %v", phase, name, problems)
+				}
+			}
+			other := c
+			other.Bundle.ID = c.Version + "-ffffffffffff"
+			if problems := CheckRotation(other, found, true, time.Now()); len(problems) != len(c.Machines) || !strings.Contains(problems[0].Text, "another bundle") {
+				t.Errorf("%s: another bundle: %v", phase, problems)
+			}
+		}
+		atDrop(t, s, c, check)
+		check("retired")
+	})
+}
+
+// TestAWorkerBackAtTheEndOfAChange gets certificates before it is to call with them.
+func TestAWorkerBackAtTheEndOfAChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := componentstest.Cluster("m1", "m2", "w1", "w2")
+		s := site(c)
+		must(t, c, s)
+		before := authoritiesOf(s)
+		atDrop(t, s, without(c, "w2"), func(string) {})
+		issued := false
+		for machine, action := range RotateAuthorities(c, look(s), false, time.Now()).all() {
+			switch action.(type) {
+			case pki.Issue:
+				issued = issued || machine == "w2"
+			case actions.Units:
+				if machine == "w2" && !issued {
+					t.Errorf("%s, with certificates that nobody believes", action)
+				}
+			}
+		}
+		if said, err := rotate(s, c, func() error { return nil }); err != nil {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		checkRotated(t, c, s, before)
 	})
 }

@@ -49,7 +49,7 @@ func preflight(c components.Cluster, found Facts) []Problem {
 			}
 		}
 	}
-	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), versions(c, found), Mixed(c, found), settled(c, found), checkLeaving(c, found), lacking(c), clashes(c))
+	return slices.Concat(Strangers(c, found), problems, checkMasters(c, found), twins(c, found), orphans(c, found), divided(c, found), versions(c, found), Mixed(c, found), settled(c, found), checkLeaving(c, found), lacking(c), clashes(c))
 }
 
 // clashes finds objects of the user's addons that are ours: each run would give them

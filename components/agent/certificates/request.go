@@ -35,16 +35,17 @@ func (s store) request(leaves pki.LeafList) (pki.Requests, error) {
 		if err := leaf.Check(); err != nil {
 			return pki.Requests{}, err
 		}
-		name := leaf.Name
+		name, keyFor := leaf.Name, s.leafKey
 		if leaves.NewKeys {
-			name = pending(name)
+			// One that waits here since a run that was killed may be known as well by now.
+			name, keyFor = pending(name), s.freshKey
 			if err := os.Mkdir(filepath.Dir(s.path(name)), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 				return pki.Requests{}, err
 			}
 		} else if err := s.settle(name); err != nil {
 			return pki.Requests{}, err
 		}
-		key, err := s.leafKey(name + ".key")
+		key, err := keyFor(name + ".key")
 		if err != nil {
 			return pki.Requests{}, fmt.Errorf("%s: %w", leaf.Name, err)
 		}
@@ -68,6 +69,11 @@ func (s store) leafKey(name string) (crypto.Signer, error) {
 	if key, err := s.key(name); err == nil {
 		return key, nil
 	}
+	return s.freshKey(name)
+}
+
+// freshKey makes a leaf's key, whether there is one or not.
+func (s store) freshKey(name string) (crypto.Signer, error) {
 	key, text, err := newKey()
 	if err != nil {
 		return nil, err

@@ -37,9 +37,17 @@ func (s store) makeNext(now time.Time) error {
 	}
 	defer unlock()
 	for _, other := range []store{s.previous(), s.retired()} {
-		if other.has("") {
+		// An empty folder is what a removal left that was cut off before its last step.
+		if err := os.Remove(string(other)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s is there: the last change of the authorities has not come to its end", other)
 		}
+	}
+	old, _, err := s.authority(pki.ClusterCA)
+	if err != nil {
+		return fmt.Errorf("%s: %w", pki.ClusterCA, err)
+	}
+	if old.MaxPathLen == 0 {
+		return errors.New("the cluster's authority was made by a provision that forbade it to vouch for another: everything that runs and knows but this one would refuse the API servers of the next")
 	}
 	next := s.next()
 	if err := os.Mkdir(string(next), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -2,6 +2,7 @@ package certificates
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -141,6 +142,9 @@ func TestOneAuthorityFollowsAnother(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(m1.dir, "retired")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(m1.dir, "retired"), 0o700); err != nil { // as the power fails before the last step
+		t.Fatal(err)
+	}
 	do(t, m1.dir, "next") // and once more
 	issue(t, m1, false)
 	if chain := text(t, m1.dir, "apiserver.crt"); strings.Count(chain, "BEGIN") != 1 {
@@ -188,12 +192,16 @@ func TestNewKeyTornFromItsCertificate(t *testing.T) {
 	issue(t, m1, false)
 	c, m := spec()
 	list, _ := json.Marshal(pki.LeafList{Leaves: pki.Leaves(c, m), NewKeys: true})
-	requests, err := run(m1.dir, "request", bytes.NewReader(list))
+	if _, err := run(m1.dir, "request", bytes.NewReader(list)); err != nil {
+		t.Fatal(err)
+	}
+	waiting := text(t, m1.dir, "pending", "etcd.key")
+	requests, err := run(m1.dir, "request", bytes.NewReader(list)) // the run before was killed, who knows when
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := run(m1.dir, "request", bytes.NewReader(list)); err != nil || len(again) == 0 {
-		t.Fatal(err) // a run that was killed asks again, with the same keys
+	if text(t, m1.dir, "pending", "etcd.key") == waiting {
+		t.Error("a key that waited for long takes over")
 	}
 	out, err := run(m1.dir, "sign", bytes.NewReader(requests))
 	if err != nil {
@@ -234,6 +242,34 @@ func TestNewKeyTornFromItsCertificate(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Join(m1.dir, "pending")); len(left) > 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// TestAnAuthorityThatVouchesForNoOther is of a cluster made before authorities followed
+// each other: nothing is begun there, since `up` would wait for its end.
+func TestAnAuthorityThatVouchesForNoOther(t *testing.T) {
+	dir := master(t)
+	_, key, err := store(dir).authority(pki.ClusterCA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted, err := authorityTemplate(pki.ClusterCA, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted.MaxPathLen, wanted.MaxPathLenZero = 0, true
+	der, err := x509.CreateCertificate(rand.Reader, wanted, wanted, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cluster-ca.crt"), encodeCertificate(der), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(dir, "next", nil); err == nil || !strings.Contains(err.Error(), "vouch for another") {
+		t.Errorf("%v", err)
+	}
+	if store(dir).has("next") {
+		t.Error("it was begun")
 	}
 }
 
