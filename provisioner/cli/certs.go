@@ -43,14 +43,16 @@ kubelet serves is kubelet's own, and stays.
 
 With --ca the cluster's authorities (cluster, etcd, front-proxy) are replaced as well: every
 machine trusts both, every master signs with the new ones and every machine gets other
-certificates (kubelet's as well), then the old ones are dropped. What reads an authority only when it starts is
-restarted, as the plan names it: masters one at a time, so that with several of them the API
-is reachable throughout, workers as many at once as max_unavailable allows. Pods go on.
+certificates (kubelet's as well), then the old ones are dropped. What reads an authority only
+when it starts is restarted, as the plan names it: masters one at a time, so that with several
+of them the API is reachable throughout, workers as many at once as max_unavailable allows.
+Pods go on.
 
     provision certs rotate cluster.hcl
     provision certs rotate cluster.hcl --ca --dry-run
     provision certs rotate cluster.hcl --ca
 
+Connections that lead through API servers to pods (exec, logs -f, port-forward) may end.
 Afterwards 'provision kubeconfig' has to be asked again by those who use its file, and pods
 which call the API and read its authority only when they start must be restarted before half
 of the certificates' lifetime has passed ('certificates { lifetime }', a year).

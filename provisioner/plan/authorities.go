@@ -168,8 +168,8 @@ func RotateAuthorities(c components.Cluster, found Facts, begin bool, now time.T
 			return components.Trust{Settled: old, Signs: components.Sum([]byte(next))}
 		})
 		p.add("authorities", w, at("next", nextAuthorities), at("copies", copyNext))
-		p.add("trust both", both, controlPlane, inTurn("kubelets", kubelets))
-		p.add("sign", next, at("sign", sign), at("identities", reissue))
+		p.add("trust both", both, controlPlane)
+		p.add("sign", next, at("sign", sign), at("identities", reissue), at("addons", once(learn)))
 		p.add("kubelets", next, inTurn("kubelets", kubelets))
 	}
 	p.add("drop", only, at("retire", retire), controlPlane, inTurn("kubelets", kubelets), at("addons", once(tell)), at("forget", forget))
@@ -259,8 +259,19 @@ func forget(w world, m components.MachineSpec, f components.Facts) []components.
 	return []components.Action{pki.Forget{}}
 }
 
+// learn has those of our addons begin anew that would not know kubelets by the certificates
+// which they come to serve with.
+func learn(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
+	for _, master := range w.Masters() {
+		if !signs(w.facts.Machines[master.Name]) {
+			return addons.Readers(w.Cluster)
+		}
+	}
+	return nil
+}
+
 // tell has API servers say anew whom extension servers are to trust, and those of our
-// addons begin anew that would not learn of the authority by themselves.
+// addons begin anew that would not forget the authority of before by themselves.
 func tell(w world, _ components.MachineSpec, _ components.Facts) []components.Action {
 	return append([]components.Action{addons.Republish{}}, addons.Readers(w.Cluster)...)
 }
