@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,15 @@ func TestAccept(t *testing.T) {
 		}
 	}
 	apply([]components.Action{pki.Init{Agent: c.Agent()}, pki.Issue{Agent: c.Agent(), Signer: "m1", Leaves: pki.Leaves(c, m)}})
+	has, err := site.Run(t.Context(), []string{c.Agent(), "certificates", "list", "--dir", components.PKI}, nil)
+	if err == nil {
+		err = json.Unmarshal(has, &f.Certificates)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Trust = pki.Trusted(f)
+	apply(pki.Trust(c, m, f))
 	apply(base.Actions(c, m, f))
 	apply(etcd.Actions(c, m, f, etcd.Begin))
 	apply(master.Actions(c, m, f))
@@ -97,7 +107,7 @@ func TestAccept(t *testing.T) {
 	if text := site.get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"); !strings.Contains(text, "192.0.0.11") {
 		t.Errorf("the API's endpoint is %s", text)
 	}
-	_, err := site.Do(t.Context(), "POST", "/api/v1/nodes", "application/json",
+	_, err = site.Do(t.Context(), "POST", "/api/v1/nodes", "application/json",
 		[]byte(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"thief"},"spec":{"podCIDRs":["10.244.0.0/24"],"podCIDR":"10.244.0.0/24"}}`))
 	if err == nil || !strings.Contains(err.Error(), "only the controller manager") {
 		t.Errorf("an administrator set a pod subnet: %v", err)
