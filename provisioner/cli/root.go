@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -141,7 +142,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 func (a *app) withFile(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return misuse{fmt.Errorf("%s takes the cluster file and nothing else: provision %s", cmd.Name(), cmd.Use)}
+			return misuse{fmt.Errorf("%s takes the cluster file and nothing else: %s%s", cmd.Name(), cmd.CommandPath(), strings.TrimPrefix(cmd.Use, cmd.Name()))}
 		}
 		return nil
 	}
