@@ -16,7 +16,11 @@ import (
 // it starts and finds none.
 func foreignServing(c components.Cluster, f components.Facts) bool {
 	have, there := f.Certificates[pki.KubeletServer]
-	signs := c.Trust[pki.ClusterCA].Signs
+	trust := c.Trust[pki.ClusterCA]
+	if !there && trust.All != trust.Settled { // a run ended after DropServing: kubelet serves with it from memory
+		return f.Units[kubelet].Active == "active"
+	}
+	signs := trust.Signs
 	// A machine that has lost the authority's certificate cannot tell, and gets it again.
 	return there && signs != "" && pki.Sum(f, pki.ClusterCA) != "" && have.Authority != signs
 }

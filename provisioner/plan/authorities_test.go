@@ -381,3 +381,32 @@ func TestAWorkerBackAtTheEndOfAChange(t *testing.T) {
 		checkRotated(t, c, s, before)
 	})
 }
+
+// TestRotateKilledBeforeKubelet: a kubelet whose certificate was dropped, and which was not
+// restarted, is restarted by the next run.
+func TestRotateKilledBeforeKubelet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := componentstest.Cluster("m1", "w1")
+		s := site(c)
+		must(t, c, s)
+		before := authoritiesOf(s)
+		s.Machines["w1"].Fail = func(effect string) error {
+			if strings.Contains(effect, "systemctl restart") && strings.Contains(effect, "kubelet") {
+				return errDied
+			}
+			return nil
+		}
+		if said, err := rotate(s, c, func() error { return nil }); !errors.Is(err, errDied) {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		if _, there := s.Machines["w1"].Facts().Certificates[pki.KubeletServer]; there {
+			t.Fatal("nothing was dropped")
+		}
+		s.Machines["w1"].Fail = nil
+		said, err := rotate(s, c, func() error { return nil })
+		if err != nil || !strings.Contains(said, "kubelets: w1: restart kubelet\n") {
+			t.Errorf("%v\n%s", err, said)
+		}
+		checkRotated(t, c, s, before)
+	})
+}
