@@ -25,17 +25,25 @@ import (
 )
 
 // apiServer is an API server as a balancer sees it: it terminates TLS, and
-// answers /readyz as it is told to. It answers /name with its own.
+// answers /readyz as it is told to. It answers /name with its own, and /held when it is
+// let to.
 type apiServer struct {
 	*httptest.Server
 	status atomic.Int32 // of /readyz; 0: never answers
+	held   chan struct{}
 }
 
 func startServer(t *testing.T, name, address string) *apiServer {
 	t.Helper()
-	s := &apiServer{}
+	s := &apiServer{held: make(chan struct{})}
 	s.status.Store(http.StatusOK)
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/held" {
+			select {
+			case <-s.held:
+			case <-r.Context().Done():
+			}
+		}
 		if r.URL.Path != "/readyz" {
 			fmt.Fprintln(w, name)
 			return

@@ -29,6 +29,7 @@ type server struct {
 	// on them. Where no other is ready it gets them all the same.
 	slow     bool
 	failures int // looks in a row that got no answer
+	refusals int // looks in a row that were refused
 	active   int // connections, those being dialed included
 	links    map[*link]struct{}
 	stop     func() // ends its checker
@@ -63,11 +64,21 @@ const (
 // counts as dead: one lost packet or one slow moment does not end connections.
 const patience = 2
 
+// draining is how many looks in a row a server may refuse before its connections are
+// closed: one that stops takes none any more, answers what it was asked, and closes them
+// itself. Where its process is gone, its machine has closed them.
+const draining = 10
+
 // report takes in what a look found. why is for the log.
 func (p *pool) report(s *server, found verdict, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wasReady, wasAlive := s.ready, s.alive
+	if found == refusing {
+		s.refusals++
+	} else {
+		s.refusals = 0
+	}
 	switch found {
 	case serving:
 		s.ready, s.alive, s.slow, s.failures = true, true, false, 0
@@ -98,7 +109,8 @@ func (p *pool) report(s *server, found verdict, why string) {
 
 // settle closes the connections of dead servers, so that their clients come
 // back at once and find another, rather than wait for a reply that will not
-// come. Where there is no other, they stay: silence may end.
+// come. Where there is no other, they stay: silence may end. One that refuses is given
+// the time to end them itself.
 func (p *pool) settle() {
 	ready := false
 	for _, s := range p.servers {
@@ -108,7 +120,7 @@ func (p *pool) settle() {
 		return
 	}
 	for _, s := range p.servers {
-		if s.alive {
+		if s.alive || 0 < s.refusals && s.refusals < draining {
 			continue
 		}
 		for l := range s.links {
