@@ -8,61 +8,38 @@ import (
 	"provision/components"
 )
 
-// Next makes, on a master, the authorities that are to follow. They are not used yet;
-// what an earlier run made of them stays.
-type Next struct {
+// Step is one that a master takes towards other authorities. Each can be taken again, and
+// then does what is left of it.
+type Step struct {
 	Agent string // path of the agent's binary
+	Verb  string // of "agent certificates": MakeNext, Switch or Retire
+}
+
+// The steps, in their order. Between the first two the authorities that are to follow are
+// copied, and trusted everywhere.
+const (
+	MakeNext = "next"   // they are made; what an earlier run made of them stays
+	Switch   = "switch" // they sign; those of before are kept without their keys, and trusted
+	Retire   = "retire" // those of before are marked as not to be trusted any more: see Trust, and Forget
+)
+
+var steps = map[string]string{
+	MakeNext: "make the authorities that are to follow",
+	Switch:   "sign with the next authorities",
+	Retire:   "retire the authorities of before",
 }
 
 // Component is "pki".
-func (Next) Component() string { return "pki" }
+func (Step) Component() string { return "pki" }
 
-func (Next) String() string { return "make the authorities that are to follow" }
+func (a Step) String() string { return steps[a.Verb] }
 
 // Touches names the folder only: the journal must never hold a copy of a key.
-func (Next) Touches() []components.Touch { return touches }
+func (Step) Touches() []components.Touch { return touches }
 
-// Apply runs "agent certificates next".
-func (a Next) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
-	return verb(ctx, on, a.Agent, "next")
-}
-
-// Switch has a master sign with the next authorities. Those of before are kept, without
-// their keys, and stay trusted.
-type Switch struct {
-	Agent string // path of the agent's binary
-}
-
-// Component is "pki".
-func (Switch) Component() string { return "pki" }
-
-func (Switch) String() string { return "sign with the next authorities" }
-
-// Touches is empty: the folder is ours.
-func (Switch) Touches() []components.Touch { return nil }
-
-// Apply runs "agent certificates switch".
-func (a Switch) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
-	return verb(ctx, on, a.Agent, "switch")
-}
-
-// Retire says that the authorities of before are not to be trusted any more. What trusts
-// them is told by Trust, and the mark stays until that is done everywhere: see Forget.
-type Retire struct {
-	Agent string // path of the agent's binary
-}
-
-// Component is "pki".
-func (Retire) Component() string { return "pki" }
-
-func (Retire) String() string { return "retire the authorities of before" }
-
-// Touches is empty: the folder is ours.
-func (Retire) Touches() []components.Touch { return nil }
-
-// Apply runs "agent certificates retire".
-func (a Retire) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
-	return verb(ctx, on, a.Agent, "retire")
+// Apply runs the agent.
+func (a Step) Apply(ctx context.Context, on components.Machine, _ components.Site) error {
+	return verb(ctx, on, a.Agent, a.Verb)
 }
 
 // Forget takes away what is left of the authorities of before.

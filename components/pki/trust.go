@@ -127,7 +127,7 @@ func HasNext(f components.Facts) bool     { return folderOf(f, NextDir) }
 func HasPrevious(f components.Facts) bool { return folderOf(f, PreviousDir) }
 func HasRetired(f components.Facts) bool  { return folderOf(f, RetiredDir) }
 
-// CompleteNext says that everything is there that Next makes.
+// CompleteNext says that everything is there that MakeNext makes.
 func CompleteNext(f components.Facts) bool {
 	for _, name := range NextFiles() {
 		if _, there := f.Files[NextDir+"/"+name]; !there {

@@ -221,7 +221,7 @@ func nextAuthorities(w world, m components.MachineSpec, f components.Facts) []co
 	if m.Name != w.nextMaster() || pki.CompleteNext(f) || w.some(pki.HasPrevious) {
 		return nil
 	}
-	return []components.Action{pki.Next{Agent: w.Agent()}}
+	return []components.Action{pki.Step{Agent: w.Agent(), Verb: pki.MakeNext}}
 }
 
 func copyNext(w world, m components.MachineSpec, f components.Facts) []components.Action {
@@ -235,7 +235,7 @@ func sign(w world, m components.MachineSpec, f components.Facts) []components.Ac
 	if m.Role != components.Master || signs(f) {
 		return nil
 	}
-	return []components.Action{pki.Switch{Agent: w.Agent()}}
+	return []components.Action{pki.Step{Agent: w.Agent(), Verb: pki.Switch}}
 }
 
 // reissue issues what is not of the authorities that sign by then.
@@ -249,7 +249,7 @@ func retire(w world, m components.MachineSpec, f components.Facts) []components.
 	if m.Role != components.Master || w.some(pki.HasRetired) && !pki.HasPrevious(f) {
 		return nil
 	}
-	return []components.Action{pki.AwaitUse{}, pki.Retire{Agent: w.Agent()}}
+	return []components.Action{pki.AwaitUse{}, pki.Step{Agent: w.Agent(), Verb: pki.Retire}}
 }
 
 func forget(w world, m components.MachineSpec, f components.Facts) []components.Action {

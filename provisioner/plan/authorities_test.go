@@ -144,6 +144,14 @@ func TestRotateAuthorities(t *testing.T) {
 			t.Fatalf("%v\n%s", err, said)
 		}
 		checkRotated(t, c, s, before)
+		for _, want := range []string{
+			"sign: m1: begin the pods of metrics-server anew\n", "drop: m1: begin the pods of metrics-server anew\n",
+			"drop: m1: begin the pods of local-path-provisioner anew\n", "drop: m1: publish anew whom extension servers are to believe\n",
+		} {
+			if !strings.Contains(said, want) {
+				t.Errorf("not done: %s", want)
+			}
+		}
 		if got, want := restartedBy(s, logs), planned(p); !slices.Equal(got, want) {
 			t.Errorf("restarted %v, planned %v", got, want)
 		}

@@ -113,8 +113,9 @@ func numbers(version string) []int {
 	return all
 }
 
-// RollBack plans the way back of a finalised upgrade: the snapshot is seen to be whole, all control planes stop, etcd begins
-// anew with a snapshot of before, and everything is as the cluster's older bundle has it.
+// RollBack plans the way back of a finalised upgrade: the snapshot of before is seen to be
+// whole, all control planes stop, etcd begins anew with it, and everything is as the
+// cluster's older bundle has it.
 func RollBack(c components.Cluster, found Facts, from Snapshot, now time.Time) Plan {
 	folder := etcd.Kept(now)
 	stop, aside := Stage{Name: "stop", Careful: true}, Stage{Name: "set aside", Careful: true}

@@ -224,6 +224,17 @@ func (b *bench) open(s *apiServer) (*client, string) {
 	return c, name
 }
 
+// openBoth opens a connection to each of two servers, which are told by their names.
+func (b *bench) openBoth(either *apiServer) map[string]*client {
+	b.t.Helper()
+	on := map[string]*client{}
+	for range 2 {
+		client, name := b.open(either)
+		on[name] = client
+	}
+	return on
+}
+
 // ends waits until the connection is closed from the other side, and says how
 // long that took.
 func (c *client) ends(t *testing.T) time.Duration {

@@ -12,11 +12,7 @@ func TestAServerThatStopsAnswersWhatItWasAsked(t *testing.T) {
 	a, c := startServer(t, "a", ""), startServer(t, "c", "")
 	b := start(t, a, c)
 	b.ready(2)
-	on := map[string]*client{}
-	for range 2 {
-		client, name := b.open(a)
-		on[name] = client
-	}
+	on := b.openBoth(a)
 	if _, err := io.WriteString(on["a"].conn, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -39,11 +35,7 @@ func TestAServerThatRefusesForLongLosesItsConnections(t *testing.T) {
 	a, c := startServer(t, "a", ""), startServer(t, "c", "")
 	b := start(t, a, c)
 	b.ready(2)
-	on := map[string]*client{}
-	for range 2 {
-		client, name := b.open(a)
-		on[name] = client
-	}
+	on := b.openBoth(a)
 	if _, err := io.WriteString(on["a"].conn, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -41,11 +41,7 @@ func TestASilentServerLosesItsConnections(t *testing.T) {
 	a, c := startServer(t, "a", ""), startServer(t, "c", "")
 	b := start(t, a, c)
 	b.ready(2)
-	on := map[string]*client{}
-	for range 2 {
-		client, name := b.open(a)
-		on[name] = client
-	}
+	on := b.openBoth(a)
 	a.status.Store(0)
 	if took := on["a"].ends(t); took > 3*time.Second {
 		t.Errorf("closed after %v", took)
@@ -69,11 +65,7 @@ func TestAServerThatIsNotReadyKeepsWhatItHas(t *testing.T) {
 	a, c := startServer(t, "a", ""), startServer(t, "c", "")
 	b := start(t, a, c)
 	b.ready(2)
-	on := map[string]*client{}
-	for range 2 {
-		client, name := b.open(a)
-		on[name] = client
-	}
+	on := b.openBoth(a)
 	a.status.Store(http.StatusInternalServerError)
 	b.ready(1)
 	for range 3 {
