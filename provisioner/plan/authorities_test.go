@@ -147,6 +147,7 @@ func TestRotateAuthorities(t *testing.T) {
 		for _, want := range []string{
 			"sign: m1: begin the pods of metrics-server anew\n", "drop: m1: begin the pods of metrics-server anew\n",
 			"drop: m1: begin the pods of local-path-provisioner anew\n", "drop: m1: publish anew whom extension servers are to believe\n",
+			"drop: m1: wait 30s, until every process uses its new certificate\ndrop: m1: retire the authorities of before\n",
 		} {
 			if !strings.Contains(said, want) {
 				t.Errorf("not done: %s", want)

@@ -125,6 +125,9 @@ func TestOneAuthorityFollowsAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if !certificate.IsCA || certificate.MaxPathLen != 0 || !certificate.MaxPathLenZero {
+			t.Errorf("what leads to the next authority could lead further: path length %d", certificate.MaxPathLen)
+		}
 		between.AddCert(certificate)
 	}
 	for name, root := range map[string]string{"the old authority": old, "the next one": next} {
@@ -211,18 +214,24 @@ func TestNewKeyTornFromItsCertificate(t *testing.T) {
 	if err := json.Unmarshal(out, &signed); err != nil {
 		t.Fatal(err)
 	}
-	etcd := ""
-	for _, certificate := range signed.Certificates {
-		if certificate.Leaf.Name == "etcd" {
-			etcd = certificate.Certificate
+	// tear has a leaf's key taken over and its certificate not.
+	tear := func(name string) {
+		t.Helper()
+		for _, certificate := range signed.Certificates {
+			if certificate.Leaf.Name != name {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(m1.dir, "pending", name+".crt"), []byte(certificate.Certificate), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(m1.dir, "pending", name+".key"), filepath.Join(m1.dir, name+".key")); err != nil {
+				t.Fatal(err)
+			}
+			return
 		}
+		t.Fatalf("no certificate of %s", name)
 	}
-	if err := os.WriteFile(filepath.Join(m1.dir, "pending", "etcd.crt"), []byte(etcd), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(filepath.Join(m1.dir, "pending", "etcd.key"), filepath.Join(m1.dir, "etcd.key")); err != nil {
-		t.Fatal(err)
-	}
+	tear("etcd")
 	if _, err := tls.LoadX509KeyPair(filepath.Join(m1.dir, "etcd.crt"), filepath.Join(m1.dir, "etcd.key")); err == nil {
 		t.Fatal("the pair fits: nothing is torn")
 	}
@@ -232,7 +241,8 @@ func TestNewKeyTornFromItsCertificate(t *testing.T) {
 	if _, err := tls.LoadX509KeyPair(filepath.Join(m1.dir, "etcd.crt"), filepath.Join(m1.dir, "etcd.key")); err != nil {
 		t.Error(err)
 	}
-	// The others, which nothing had happened to, are as they were, and can still be installed.
+	// The others can still be installed, one that is torn as well.
+	tear("proxy")
 	if _, err := run(m1.dir, "install", bytes.NewReader(out)); err != nil {
 		t.Error(err)
 	}
