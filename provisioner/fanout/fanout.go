@@ -85,8 +85,8 @@ func (q *Queue) Turn(ctx context.Context, taker string, have map[string]bool) (c
 		source, end, err := q.offer(ctx, giver.name, have)
 		if err == nil {
 			return components.Turn{From: &source, Done: func(err error) {
+				end() // first: until then the giver has this taker, and is given no more than it may
 				q.taken(giver, taker, err)
-				end()
 			}}, nil
 		}
 		q.refused(giver)
