@@ -63,12 +63,22 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 ip -n "$netns" link set lo up
 
+# A lab test that fails prints its machines' logs: what it found wrong stands once more at the end.
+said=$unpacked/said
+lab_tests() {
+  "$@" 2>&1 | tee "$said" | grep -v -e '^=== RUN' -e '\[no test files\]' && return
+  printf '\n== what the tests that failed said\n'
+  awk '/^=== (RUN|NAME|CONT)/ { test = $3; lines = 99; next }
+    /^ *--- / { if ($2 == "FAIL:") printf "%s\n%s", $0, said[$3]; lines = 99; next }
+    /^ +[a-z0-9_]+_test\.go:[0-9]+: / { lines = /: provision .*: [0-9.]+ s$|: bin\/provision |: (m|w)[0-9]+.s log$/ ? 99 : 0 }
+    lines++ < 12 { said[test] = said[test] substr($0, 1, 600) "\n" }' "$said" | tail -n 150
+  return 1
+}
+
 step lab tests
 # These make namespaces of their own, and need the control groups that entering one hides.
-go test -tags lab -count=1 -p 1 -timeout 40m -v ./components/... ./provisioner/report |
-  grep -v -e '^=== RUN' -e '\[no test files\]'
-ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 80m -v ./testenv/... ./overlay/... ./provisioner/facts ./provisioner/e2e/... |
-  grep -v -e '^=== RUN' -e '\[no test files\]'
+lab_tests go test -tags lab -count=1 -p 1 -timeout 40m -v ./components/... ./provisioner/report
+lab_tests ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 80m -v ./testenv/... ./overlay/... ./provisioner/facts ./provisioner/e2e/...
 
 if [ "$(uname -m)" = x86_64 ]; then
   step kernel WireGuard
