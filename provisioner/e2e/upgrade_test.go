@@ -46,14 +46,18 @@ func TestUpgrade(t *testing.T) {
 `, image(t, "probe")))
 	l.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 	m3, api := l.address("m3"), l.behindBalancer(l.address("w2"))
-	calls := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	calls := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 	// under does something while both clients ask, and says how they fared.
 	under := func(t *testing.T, what string, do func()) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		service := every(ctx, 20*time.Millisecond, func(ctx context.Context) error {
-			answer, err := calls.Get("http://" + net.JoinHostPort(m3, "30080") + "/")
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(m3, "30080")+"/", nil)
+			if err != nil {
+				return err
+			}
+			answer, err := calls.Do(request)
 			if err != nil {
 				return err
 			}
@@ -183,49 +187,6 @@ func (l *lab) running(component string) string {
 		all = append(all, m+" "+version)
 	}
 	return strings.Join(all, ", ")
-}
-
-// tally is what a client met with.
-type tally struct {
-	done, failed int
-	gap          time.Duration // the longest between two successes
-	last         error
-}
-
-func (s tally) String() string {
-	text := fmt.Sprintf("%d requests, %d failed, longest gap %.2f s", s.done, s.failed, s.gap.Seconds())
-	if s.last != nil {
-		text += fmt.Sprintf(" (last: %v)", s.last)
-	}
-	return text
-}
-
-// every asks again and again until ctx is done, and then says how that went.
-func every(ctx context.Context, interval time.Duration, ask func(context.Context) error) <-chan tally {
-	result := make(chan tally, 1)
-	go func() {
-		var s tally
-		ticks := time.NewTicker(interval)
-		defer ticks.Stop()
-		success := time.Now()
-		for {
-			select {
-			case <-ctx.Done():
-				result <- s
-				return
-			case <-ticks.C:
-			}
-			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			err := ask(bounded)
-			cancel()
-			if s.done++; err != nil {
-				s.failed, s.last = s.failed+1, err
-				continue
-			}
-			s.gap, success = max(s.gap, time.Since(success)), time.Now()
-		}
-	}()
-	return result
 }
 
 // address is a machine's, from the cluster.
