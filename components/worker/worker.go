@@ -104,11 +104,16 @@ func (n node) kubeconfig(server, leaf string) []byte {
 	return templates.KubeconfigYAML(templates.Kubeconfig{Cluster: n.c.Name, Server: server, Leaf: leaf})
 }
 
-// kubeletAccess is kubelet's kubeconfig. A master's goes through the balancer like every
-// other: where it kept to the machine's own API server, a slow start of that had the
-// machine taken for lost and its pods replaced elsewhere. No kubelet meets an API server
-// older than itself, since an upgrade and its way back change all of those first.
-func (n node) kubeletAccess() []byte { return n.kubeconfig(viaBalancer, "kubelet") }
+// kubeletAccess is kubelet's kubeconfig. On a master it names the master's own
+// API server: a kubelet is never newer than that while masters are upgraded one
+// by one.
+func (n node) kubeletAccess() []byte {
+	server := viaBalancer
+	if n.m.Role == components.Master {
+		server = "https://" + net.JoinHostPort(n.m.Address.String(), strconv.Itoa(components.PortAPI))
+	}
+	return n.kubeconfig(server, "kubelet")
+}
 
 func (n node) kubelet() {
 	n.Known(kubeletKubeconfig, n.kubeletAccess())

@@ -94,11 +94,14 @@ func TestSafeKubelet(t *testing.T) {
 
 func TestWhoAsksWhom(t *testing.T) {
 	c := componentstest.Cluster("m1", "w1")
-	for _, m := range c.Machines {
-		files, _ := planned(c, m, components.Facts{})
-		for _, name := range []string{"kubelet.kubeconfig", "proxy.kubeconfig", "agent.kubeconfig"} {
-			if !strings.Contains(files[name], "server: https://127.0.0.1:6444\n") || strings.Contains(files[name], "key-data") {
-				t.Errorf("%s of %s:\n%s", name, m.Name, files[name])
+	for i, want := range []map[string]string{
+		{"kubelet.kubeconfig": "https://192.0.2.1:6443", "proxy.kubeconfig": "https://127.0.0.1:6444", "agent.kubeconfig": "https://127.0.0.1:6444"},
+		{"kubelet.kubeconfig": "https://127.0.0.1:6444", "proxy.kubeconfig": "https://127.0.0.1:6444", "agent.kubeconfig": "https://127.0.0.1:6444"},
+	} {
+		files, _ := planned(c, c.Machines[i], components.Facts{})
+		for name, server := range want {
+			if !strings.Contains(files[name], "server: "+server+"\n") || strings.Contains(files[name], "key-data") {
+				t.Errorf("%s of %s:\n%s", name, c.Machines[i].Name, files[name])
 			}
 		}
 	}

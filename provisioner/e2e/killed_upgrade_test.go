@@ -16,7 +16,7 @@ import (
 // takes pods, and nothing is left to do. PROVISION_KILLS is how many kills there are at
 // least, over as many upgrades as that takes; PROVISION_SEED repeats a run's moments.
 func TestKilledUpgrade(t *testing.T) {
-	wanted := cmp.Or(number(t, "PROVISION_KILLS"), 3)
+	wanted := cmp.Or(number(t, "PROVISION_KILLS"), 2)
 	seed := cmp.Or(number(t, "PROVISION_SEED"), uint64(time.Now().UnixNano()))
 	t.Logf("PROVISION_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

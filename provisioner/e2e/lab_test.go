@@ -168,7 +168,7 @@ func (l *lab) on(machine string, argv ...string) string {
 func (l *lab) provision(want int, command string, args ...string) output {
 	l.t.Helper()
 	start := time.Now()
-	out := l.call(5*time.Minute, slices.Concat([]string{"bin/provision"}, strings.Fields(command), []string{l.file}, args)...)
+	out := l.call(10*time.Minute, slices.Concat([]string{"bin/provision"}, strings.Fields(command), []string{l.file}, args)...)
 	l.t.Logf("provision %s %s: %.1f s", command, strings.Join(args, " "), time.Since(start).Seconds())
 	if out.code != want {
 		l.t.Fatalf("provision %s: exit status %d, want %d\n%s", command, out.code, want, out.all())
