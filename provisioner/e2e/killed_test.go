@@ -117,8 +117,8 @@ func TestKilledLeaving(t *testing.T) {
 	}
 }
 
-// long leaves a test out where PROVISION_KILLS is not set: `make test` has its share of time.
-// What it kills is killed after every few effects in memory as well, by provisioner/plan.
+// long leaves a test out where PROVISION_KILLS is not set: `make test` has its
+// share of time, and kills up, an upgrade and a change of the authorities in any case.
 func long(t *testing.T) {
 	if os.Getenv("PROVISION_KILLS") == "" {
 		t.Skip("left out: set PROVISION_KILLS, as in PROVISION_KILLS=20")
