@@ -48,8 +48,7 @@ func TestKilled(t *testing.T) {
 // TestKilledDown kills `provision down` in the same way. The next one finishes, and
 // the one after it has nothing to do.
 func TestKilledDown(t *testing.T) {
-	long(t)
-	kills, random := chance(t, 3)
+	kills, random := chance(t, 1)
 	l := newLab(t, "--masters", "1", "--workers", "1")
 	before := map[string][]string{}
 	for _, m := range []string{"m1", "w1"} {
@@ -73,8 +72,7 @@ func TestKilledDown(t *testing.T) {
 // TestKilledLeaving kills up while it takes a worker out of the cluster. The next one
 // must find what is left to do: nothing on the worker, nothing of it in the cluster.
 func TestKilledLeaving(t *testing.T) {
-	long(t)
-	kills, random := chance(t, 2)
+	kills, random := chance(t, 1)
 	l := newLab(t, "--masters", "1", "--workers", "2")
 	before := l.traces("w2")
 	l.timed("up")
@@ -114,14 +112,6 @@ func TestKilledLeaving(t *testing.T) {
 		}
 		l.timed("up")
 		l.left(t, "w2", 2, before)
-	}
-}
-
-// long leaves a test out where PROVISION_KILLS is not set: `make test` has its
-// share of time, and kills up, an upgrade and a change of the authorities in any case.
-func long(t *testing.T) {
-	if os.Getenv("PROVISION_KILLS") == "" {
-		t.Skip("left out: set PROVISION_KILLS, as in PROVISION_KILLS=20")
 	}
 }
 

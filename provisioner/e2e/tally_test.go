@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// patience is how long a client waits for an answer. A packet lost where machines share
-// two cores costs a second, until TCP sends it again: that is slow, and no failure.
-const patience = 5 * time.Second
+// patience is how long a client waits for an answer: long enough for one packet that is
+// lost where machines share two cores, which TCP sends again after a second.
+const patience = 2 * time.Second
 
 // tally is what a client met with.
 type tally struct {
