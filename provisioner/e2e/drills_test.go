@@ -16,14 +16,13 @@ import (
 	"provision/provisioner/verify"
 )
 
-// TestDrills keeps three masters and two workers busy, cuts a master's power, and
-// kills `provision` in the middle of a drill. PROVISION_DRILLS=all runs each drill
+// drills keeps three masters and two workers busy, cuts a master's power, and kills
+// `provision` in the middle of a drill. PROVISION_DRILLS=all runs each drill
 // once, which takes four minutes more. Of figures it judges none.
-func TestDrills(t *testing.T) {
-	l := newLab(t, "--masters", "3", "--workers", "2")
-	l.provision(0, "up", "--yes")
+func (l *lab) drills() {
+	t := l.t.(*testing.T)
 	machines := []string{"m1", "m2", "m3", "w1", "w2"}
-	t.Run("load", func(t *testing.T) { (&lab{t: t, dir: l.dir, file: l.file}).load(machines...) })
+	t.Run("load", func(t *testing.T) { l.in(t).load(machines...) })
 	kinds := []verify.Kind{verify.MasterPower}
 	if os.Getenv("PROVISION_DRILLS") == "all" {
 		kinds = verify.Kinds

@@ -24,7 +24,7 @@ const settings6 = `sysctl -a 2>/dev/null | grep '^net\.ipv6\.' | grep -vE 'conf\
 
 // TestDualStack brings up a cluster of both families on machines that have IPv6
 // alone, uses it, and takes it away. IPv4 machines with both families are
-// TestEncryption's.
+// TestOverlay's.
 func TestDualStack(t *testing.T) {
 	l := newLab(t, "--masters", "1", "--workers", "1", "--ip", "6")
 	l.reachOutside()

@@ -12,13 +12,12 @@ import (
 	"provision/provisioner/verify"
 )
 
-// TestEncryption has verify look at the wire: while all is well, while pods'
+// encryption has verify look at the wire: while all is well, while pods'
 // packets are led around the tunnel on purpose, and after that was mended. And it
 // has it find a path that is too narrow. Pods have both families, on machines that
 // have them too and reach each other over IPv4.
-func TestEncryption(t *testing.T) {
-	l := newLab(t, "--masters", "1", "--workers", "1", "--ip", "both")
-	l.provision(0, "up", "--yes")
+func (l *lab) encryption() {
+	t := l.t
 	l.wantSealed()
 
 	l.apply(`{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"deny-all","namespace":"default"},"spec":{"podSelector":{}}}`)
@@ -61,7 +60,7 @@ func TestEncryption(t *testing.T) {
 
 // narrow takes large packets away on their way to w1, as where a link on the way
 // has an MTU of 1400 and nobody says so; and does what verify says then.
-func (l *lab) narrow(t *testing.T) {
+func (l *lab) narrow(t testing.TB) {
 	// The lab's cables carry many datagrams joined to one, which no such link would.
 	l.on("m1", "ip", "link", "set", "eth0", "gso_max_segs", "1")
 	l.on("w1", "sh", "-c", `nft=$(echo /opt/provision/[0-9]*/nft/nft)

@@ -4,17 +4,15 @@ package e2e
 
 import (
 	"strings"
-	"testing"
 	"time"
 )
 
-// TestFence takes the power of a machine on which a StatefulSet's pod is. The
+// fencing takes the power of a machine on which a StatefulSet's pod is. The
 // pod waits, until somebody says that the machine is dead; then it moves. The
 // machine comes back without it, and is fenced once more while it lives: then
 // what runs on it is stopped first.
-func TestFence(t *testing.T) {
-	l := newLab(t, "--masters", "1", "--workers", "2")
-	l.provision(0, "up", "--yes")
+func (l *lab) fencing() {
+	t := l.t
 	l.apply(strings.ReplaceAll(lonely, "IMAGE", image(t, "probe")))
 	l.lonelyOn("w1")
 

@@ -14,48 +14,37 @@ import (
 	"time"
 )
 
-// TestKilled kills `provision up` without a warning at random moments, again and
-// again on the same machines. The same command must then do what is left, at once:
-// the lock of the dead keeps nobody waiting.
-//
-// PROVISION_KILLS is how often; PROVISION_SEED repeats a run's moments.
-func TestKilled(t *testing.T) {
-	kills, random := chance(t, 2)
-	l := newLab(t, "--masters", "1", "--workers", "1")
-	before := map[string]string{}
-	for _, m := range []string{"m1", "w1"} {
-		before[m] = l.traces(m)
-	}
-	// How long it takes by itself: the moments are spread over that.
-	takes := l.timed("up")
+// killedUp kills `provision up` on machines with nothing on them, which it leaves so.
+func (l *lab) killedUp() {
+	kills, random := chance(l.t, 1)
 	l.timed("down")
+	takes := 40 * time.Second // a guess: one that is quicker tells
 	for range kills {
 		takes = l.killed("up", random, takes)
 		// The dead run was this computer's own: nobody waits to see whether it lives.
 		if out := l.provision(0, "up", "--yes"); strings.Contains(out.all(), "still alive") {
-			t.Errorf("up waited for a lock that nobody holds:\n%s", out.all())
+			l.t.Errorf("up waited for a lock that nobody holds:\n%s", out.all())
 		}
 		l.provision(0, "plan")
 		l.timed("down")
-		for m, was := range before {
+		for m, was := range l.blank {
 			if after := l.traces(m); after != was {
-				t.Fatalf("%s before up:\n%s\nafter down:\n%s", m, was, after)
+				l.t.Fatalf("%s before up:\n%s\nafter down:\n%s", m, was, after)
 			}
 		}
 	}
 }
 
-// TestKilledDown kills `provision down` in the same way. The next one finishes, and
-// the one after it has nothing to do.
-func TestKilledDown(t *testing.T) {
-	kills, random := chance(t, 1)
-	l := newLab(t, "--masters", "1", "--workers", "1")
+// killedDown kills `provision down`. The next one finishes, and the one after it has
+// nothing to do.
+func (l *lab) killedDown() {
+	kills, random := chance(l.t, 1)
+	l.timed("down")
 	before := map[string][]string{}
-	for _, m := range []string{"m1", "w1"} {
+	for m := range l.blank {
 		before[m] = l.look(m)
 	}
-	l.timed("up")
-	takes := l.timed("down")
+	takes := 10 * time.Second // a guess: one that is quicker tells
 	for range kills {
 		l.timed("up")
 		takes = l.killed("down", random, takes)
@@ -63,19 +52,18 @@ func TestKilledDown(t *testing.T) {
 		for m := range before {
 			l.same(m, before[m], ofTheKernel...)
 		}
-		if out := l.provision(0, "down", "--yes"); !strings.Contains(out.stdout, "nothing of ours is on 2 machines") {
-			t.Errorf("after that it said %s", out.all())
+		if out := l.provision(0, "down", "--yes"); !strings.Contains(out.stdout, "nothing of ours is on 3 machines") {
+			l.t.Errorf("after that it said %s", out.all())
 		}
 	}
 }
 
-// TestKilledLeaving kills up while it takes a worker out of the cluster. The next one
-// must find what is left to do: nothing on the worker, nothing of it in the cluster.
-func TestKilledLeaving(t *testing.T) {
+// killedLeaving kills up while it takes a worker out of the cluster. The next one must
+// find what is left to do: nothing on the worker, nothing of it in the cluster. In the end
+// the worker is in the file again, and not in the cluster.
+func (l *lab) killedLeaving() {
+	t := l.t
 	kills, random := chance(t, 1)
-	l := newLab(t, "--masters", "1", "--workers", "2")
-	before := l.traces("w2")
-	l.timed("up")
 	whole, err := os.ReadFile(l.file)
 	if err != nil {
 		t.Fatal(err)
@@ -85,13 +73,11 @@ func TestKilledLeaving(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	takes := l.timed("up")
+	takes := 30 * time.Second // a guess: one that is quicker tells
 	for tries := 0; kills > 0; tries++ {
 		if tries > 100 {
 			t.Fatal("up was never killed")
 		}
-		l.rewrite(string(whole))
-		l.timed("up")
 		l.rewrite(string(less))
 		cmd := exec.Command(filepath.Join(root, "bin", "provision"), "up", l.file, "--yes")
 		cmd.Dir = root
@@ -111,12 +97,16 @@ func TestKilledLeaving(t *testing.T) {
 			t.Logf("up was killed after %.2f s: %v", after.Seconds(), err)
 		}
 		l.timed("up")
-		l.left(t, "w2", 2, before)
+		l.left("w2", 2, l.blank["w2"])
+		l.rewrite(string(whole))
+		if kills > 0 {
+			l.timed("up")
+		}
 	}
 }
 
 // chance returns how often to kill, and the source of the moments.
-func chance(t *testing.T, kills uint64) (int, *rand.Rand) {
+func chance(t testing.TB, kills uint64) (int, *rand.Rand) {
 	seed := cmp.Or(number(t, "PROVISION_SEED"), uint64(time.Now().UnixNano()))
 	t.Logf("PROVISION_SEED=%d", seed)
 	return int(cmp.Or(number(t, "PROVISION_KILLS"), kills)), rand.New(rand.NewPCG(seed, 0))
@@ -172,7 +162,7 @@ func (l *lab) killed(command string, random *rand.Rand, takes time.Duration) tim
 }
 
 // number reads a number from the environment; 0 where there is none.
-func number(t *testing.T, name string) uint64 {
+func number(t testing.TB, name string) uint64 {
 	t.Helper()
 	text := os.Getenv(name)
 	if text == "" {

@@ -13,8 +13,9 @@ import (
 
 // TestKilledUpgrade kills `provision` without a warning again and again in the middle of
 // one upgrade, which the last run brings to its end: every machine is of the new version,
-// takes pods, and nothing is left to do. PROVISION_KILLS is how many kills there are at
-// least, over as many upgrades as that takes; PROVISION_SEED repeats a run's moments.
+// takes pods, and nothing is left to do. Each run is given a little longer than the one
+// before it at the most, so that there is an end on slow machines as well.
+// PROVISION_KILLS is how many kills there are at least, over as many upgrades as that takes; PROVISION_SEED repeats a run's moments.
 func TestKilledUpgrade(t *testing.T) {
 	wanted := cmp.Or(number(t, "PROVISION_KILLS"), 2)
 	seed := cmp.Or(number(t, "PROVISION_SEED"), uint64(time.Now().UnixNano()))
@@ -24,9 +25,9 @@ func TestKilledUpgrade(t *testing.T) {
 	l.provision(0, "up", "--yes", "--var", "version="+older)
 	l.write("before")
 	for kills := uint64(0); kills < wanted; {
-		for {
+		for most := 12 * time.Second; ; most += most / 8 {
 			s := l.start("upgrade", "--to", "1.36.3", "--yes")
-			after := 500*time.Millisecond + time.Duration(random.Int64N(int64(12*time.Second)))
+			after := 500*time.Millisecond + time.Duration(random.Int64N(int64(most)))
 			select {
 			case <-s.ended:
 			case <-time.After(after):

@@ -33,30 +33,90 @@ type lab struct {
 	dir  string
 	file string
 
+	blank map[string]string // the machines' traces before the first up, in a lab of parts
+
+	failed *lastFailure
+}
+
+// lastFailure is the command of a lab that failed last, wanted or not, and the end of what
+// it said.
+type lastFailure struct {
 	mu   sync.Mutex // tests call from goroutines as well
-	last string     // the command that failed last, wanted or not, and the end of what it said
+	said string
 }
 
 func newLab(t testing.TB, flags ...string) *lab {
 	t.Helper()
-	l := &lab{t: t, dir: filepath.Join(t.TempDir(), "lab")}
+	l := &lab{t: t, dir: filepath.Join(t.TempDir(), "lab"), failed: &lastFailure{}}
 	l.file = filepath.Join(l.dir, "cluster.hcl")
-	t.Cleanup(func() {
-		last := l.last
-		if t.Failed() {
-			l.sayWhy()
-		}
-		out := l.call(2*time.Minute, "bin/lab", "down", "--dir", l.dir)
-		if out.code != 0 {
-			t.Errorf("lab down: %s", out.all())
-		}
-		// Again, since the machines' logs are long: whoever reads a red run begins at its end.
-		if t.Failed() && last != "" {
-			t.Logf("the last command that failed, the reason or not: %s", last)
-		}
-	})
+	t.Cleanup(func() { l.down(t.Failed()) })
 	l.lab(append([]string{"up"}, flags...)...)
 	return l
+}
+
+// in is the lab for a subtest.
+func (l *lab) in(t testing.TB) *lab {
+	return &lab{t: t, dir: l.dir, file: l.file, blank: l.blank, failed: l.failed}
+}
+
+// down takes the machines away, and says before what they have to say, where something failed.
+func (l *lab) down(failed bool) {
+	last := l.failed.said
+	if failed {
+		l.sayWhy()
+	}
+	out := l.call(2*time.Minute, "bin/lab", "down", "--dir", l.dir)
+	if out.code != 0 {
+		l.t.Errorf("lab down: %s", out.all())
+	}
+	// Again, since the machines' logs are long: whoever reads a red run begins at its end.
+	if failed && last != "" {
+		l.t.Logf("the last command that failed, the reason or not: %s", last)
+	}
+}
+
+// part is what is tried on a lab that others are tried on as well. It gets a cluster that
+// is up and well, or what the part before it says that it leaves. One that is first and
+// blank gets machines with nothing on them.
+type part struct {
+	name  string
+	blank bool
+	run   func(*lab)
+}
+
+// parts tries one after another on one lab, each as a test of its own, which can be run
+// alone. What comes after one that failed gets machines of its own.
+func parts(t *testing.T, flags []string, all ...part) {
+	t.Helper()
+	var l *lab
+	t.Cleanup(func() {
+		if l != nil {
+			l.in(t).down(false)
+		}
+	})
+	for i, p := range all {
+		well := t.Run(p.name, func(s *testing.T) {
+			if l == nil {
+				l = &lab{t: s, dir: filepath.Join(t.TempDir(), "lab"), failed: &lastFailure{}}
+				l.file = filepath.Join(l.dir, "cluster.hcl")
+				l.lab(append([]string{"up"}, flags...)...)
+				l.blank = map[string]string{}
+				for _, m := range l.machines() {
+					l.blank[m] = l.traces(m)
+				}
+				if !p.blank {
+					l.provision(0, "up", "--yes")
+				}
+			} else if p.blank {
+				s.Fatalf("part %d wants blank machines, which only the first has", i)
+			}
+			p.run(l.in(s))
+		})
+		if !well && l != nil {
+			l.in(t).down(true)
+			l = nil
+		}
+	}
 }
 
 // reachOutside has verify check the way out as well: the lab plays the world.
@@ -91,12 +151,20 @@ func (l *lab) sayWhy() {
 	} {
 		l.t.Logf("%s\n%s", strings.Join(argv, " "), l.call(30*time.Second, argv...).all())
 	}
-	list := l.call(10*time.Second, "bin/lab", "list", "--dir", l.dir)
-	for line := range strings.Lines(list.stdout) {
-		name, _, _ := strings.Cut(line, " ")
+	for _, name := range l.machines() {
 		log := l.call(30*time.Second, "bin/lab", "ssh", name, "--dir", l.dir, "--", "journalctl", "-q", "--no-pager", "-p", "warning", "-n", "60")
 		l.t.Logf("%s's log\n%s", name, log.all())
 	}
+}
+
+// machines are the names of all that the lab has.
+func (l *lab) machines() (names []string) {
+	list := l.call(10*time.Second, "bin/lab", "list", "--dir", l.dir)
+	for line := range strings.Lines(list.stdout) {
+		name, _, _ := strings.Cut(line, " ")
+		names = append(names, name)
+	}
+	return names
 }
 
 // output is what a command said.
@@ -129,9 +197,9 @@ func (l *lab) callWith(limit time.Duration, stdin string, argv ...string) output
 	}
 	out := output{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 	if out.code != 0 {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.last = fmt.Sprintf("%s: exit status %d\n%s", strings.Join(argv, " "), out.code, tail(out.all(), 40))
+		l.failed.mu.Lock()
+		defer l.failed.mu.Unlock()
+		l.failed.said = fmt.Sprintf("%s: exit status %d\n%s", strings.Join(argv, " "), out.code, tail(out.all(), 40))
 	}
 	return out
 }

@@ -11,16 +11,11 @@ import (
 	"time"
 )
 
-// TestLeaving takes machines out of the file: a worker whose pods have a budget, a
+// leaving takes machines out of the file: a worker whose pods have a budget, a
 // master that runs, and two whose power is gone. Each time the others go on, whoever
 // answers is as blank as it was, and whoever comes back is no Node again.
-func TestLeaving(t *testing.T) {
-	l := newLab(t, "--masters", "3", "--workers", "2")
-	before := map[string]string{}
-	for _, name := range []string{"w1", "w2", "m3"} {
-		before[name] = l.traces(name)
-	}
-	l.provision(0, "up", "--yes")
+func (l *lab) leaving() {
+	t, before := l.t.(*testing.T), l.blank
 	l.apply(fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replicas":2,"selector":{"matchLabels":{"app":"web"}},
 		"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"web","image":%q,"args":["serve"]}]}}}}
 ---
@@ -38,7 +33,7 @@ func TestLeaving(t *testing.T) {
 			}
 		}
 		l.provision(0, "up", "--yes")
-		l.left(t, "w2", 4, before["w2"])
+		l.left("w2", 4, before["w2"])
 		l.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 	})
 	m3 := ""
@@ -46,7 +41,7 @@ func TestLeaving(t *testing.T) {
 		l := l.in(t)
 		m3 = l.forget("m3")
 		l.provision(0, "up", "--yes")
-		l.left(t, "m3", 3, before["m3"])
+		l.left("m3", 3, before["m3"])
 	})
 	t.Run("a master and a worker without power", func(t *testing.T) {
 		l := l.in(t)
@@ -63,7 +58,7 @@ func TestLeaving(t *testing.T) {
 		})
 		l.provision(0, "up", "--yes")
 		for _, name := range gone {
-			l.left(t, name, 2, "")
+			l.left(name, 2, "")
 		}
 		// They come back, and know nothing of all this.
 		for _, name := range gone {
@@ -74,7 +69,7 @@ func TestLeaving(t *testing.T) {
 			return strings.Contains(log.stdout, "Unable to register node"), tail(log.all(), 3)
 		})
 		for _, name := range gone {
-			l.left(t, name, 2, "")
+			l.left(name, 2, "")
 		}
 		// And are cleaned by a file of their own.
 		text, err := os.ReadFile(l.file)
@@ -82,7 +77,8 @@ func TestLeaving(t *testing.T) {
 			t.Fatal(err)
 		}
 		head, _, _ := strings.Cut(string(text), "\nmachine ")
-		alone := lab{t: t, dir: l.dir, file: l.dir + "/alone.hcl"}
+		alone := l.in(t)
+		alone.file = l.dir + "/alone.hcl"
 		alone.rewrite(head + "\n" + strings.Replace(w1, `role    = "worker"`, "", 1))
 		alone.provision(0, "down", "--yes")
 		if after := l.traces("w1"); after != before["w1"] {
@@ -90,9 +86,6 @@ func TestLeaving(t *testing.T) {
 		}
 	})
 }
-
-// in is the lab for a subtest.
-func (l *lab) in(t *testing.T) *lab { return &lab{t: t, dir: l.dir, file: l.file} }
 
 // forget takes a machine out of the file and returns its block.
 func (l *lab) forget(name string) string {
@@ -128,7 +121,8 @@ func (l *lab) rewrite(text string) {
 
 // left wants a machine out of the cluster, the rest well and settled, and the machine
 // as it was before, where that is known.
-func (l *lab) left(t *testing.T, name string, nodes int, before string) {
+func (l *lab) left(name string, nodes int, before string) {
+	t := l.t
 	t.Helper()
 	names := l.kubectl("get", "nodes", "-o", "name")
 	if strings.Contains(names, "/"+name+"\n") || strings.Count(names, "node/") != nodes {

@@ -9,15 +9,14 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"testing"
 	"time"
 )
 
-// TestMasters grows a cluster from one master to three, puts a blank machine in
+// masters grows a cluster from one master to three, puts a blank machine in
 // a dead master's place, and takes the whole site's power away. Whatever was
 // written before is there after each, under the same UIDs.
-func TestMasters(t *testing.T) {
-	l := newLab(t, "--masters", "3", "--workers", "1")
+func (l *lab) masters() {
+	t := l.t
 	three, err := os.ReadFile(l.file)
 	if err != nil {
 		t.Fatal(err)
@@ -57,8 +56,8 @@ func TestMasters(t *testing.T) {
 	l.voters("m1", "m2", "m3")
 
 	// The whole site. Members need each other to begin: nobody waits for one alone.
-	l.lab("kill", "m1", "m2", "m3", "w1")
-	for _, name := range []string{"m3", "w1", "m2", "m1"} {
+	l.lab("kill", "m1", "m2", "m3", "w1", "w2")
+	for _, name := range []string{"m3", "w1", "m2", "w2", "m1"} {
 		l.lab("start", name)
 	}
 	l.provision(0, "up", "--yes")
@@ -71,8 +70,6 @@ func TestMasters(t *testing.T) {
 	l.provision(0, "plan")
 	l.kept("all masters were stopped")
 	l.provision(0, "verify")
-
-	l.provision(0, "down", "--yes")
 }
 
 // floats gives the API an address that no machine owns, and one machine that

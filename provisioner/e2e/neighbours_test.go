@@ -12,19 +12,6 @@ import (
 //go:embed testdata/wiki.nft
 var wikiFirewall string
 
-// TestBastion brings up machines that are reached only through another.
-func TestBastion(t *testing.T) {
-	l := newLab(t, "--masters", "1", "--bastion")
-	l.provision(0, "up", "--yes")
-	if nodes := l.kubectl("get", "nodes", "--no-headers"); !strings.Contains(nodes, "m1 ") || strings.Contains(nodes, "bastion") {
-		t.Errorf("the nodes are\n%s", nodes)
-	}
-	l.provision(0, "down", "--yes")
-	if left := l.on("bastion", "sh", "-c", "ls -d /opt/provision /etc/provision /var/lib/provision 2>/dev/null; true"); left != "" {
-		t.Errorf("on the bastion there is %s", left)
-	}
-}
-
 // TestNeighbours: what else is on a machine is named before anything is changed,
 // or lives on untouched.
 func TestNeighbours(t *testing.T) {

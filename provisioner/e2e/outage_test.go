@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-// TestOutage deletes a Node while its agent is down. Then it takes the API server
+// outage deletes a Node while its agent is down. Then it takes the API server
 // away, and while it is away a worker loses its power, and is rebooted once more:
 // the pod network comes back from what the machine kept, in nothing but
 // ciphertext, with the keys that it had.
 //
 // The API is away for about a minute, since its master has to boot as well;
 // PROVISION_OUTAGE=5m makes that longer.
-func TestOutage(t *testing.T) {
+func (l *lab) outage() {
+	t := l.t.(*testing.T)
 	outage := 45 * time.Second
 	if text := os.Getenv("PROVISION_OUTAGE"); text != "" {
 		var err error
@@ -27,8 +28,6 @@ func TestOutage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l := newLab(t, "--masters", "1", "--workers", "2")
-	l.provision(0, "up", "--yes")
 	l.settle("m1", "w1", "w2")
 	o := observer{t, l}
 	o.staticPod("w1")
@@ -38,12 +37,12 @@ func TestOutage(t *testing.T) {
 	eventually(t, "the pods hear each other", func() (bool, string) { return l.answersFrom("w2", l.handmadeAddress("m1")) })
 
 	t.Run("Node deleted while its agent is down", func(t *testing.T) {
-		observer{t, &lab{t: t, dir: l.dir, file: l.file}}.deleted(o.look())
+		observer{t, l.in(t)}.deleted(o.look())
 	})
 
 	before := o.look()
 	t.Run("API server down", func(t *testing.T) {
-		l := &lab{t: t, dir: l.dir, file: l.file}
+		l := l.in(t)
 		o := observer{t, l}
 		ended := l.watchWire()
 		toMaster := l.speak("master", "w2", before["m1"].pod, "0s")

@@ -14,11 +14,10 @@ import (
 	"provision/overlay"
 )
 
-// TestOverlayKeys changes every key of the overlay while two pods speak over one
+// overlayKeys changes every key of the overlay while two pods speak over one
 // TCP connection.
-func TestOverlayKeys(t *testing.T) {
-	l := newLab(t, "--masters", "1", "--workers", "1")
-	l.provision(0, "up", "--yes")
+func (l *lab) overlayKeys() {
+	t := l.t.(*testing.T)
 	c := l.connect()
 
 	t.Run("rotation", func(t *testing.T) {

@@ -2,16 +2,13 @@
 
 package e2e
 
-import (
-	"strings"
-	"testing"
-)
+import "strings"
 
-// TestAFirewallBetweenMachinesIsFoundFirst drops what the master answers at its
+// firewallBetween drops what the master answers at its
 // API server's port, as a firewall does: nothing is installed, and the sentence
 // says which port to open where.
-func TestAFirewallBetweenMachinesIsFoundFirst(t *testing.T) {
-	l := newLab(t, "--masters", "1", "--workers", "1")
+func (l *lab) firewallBetween() {
+	t := l.t
 	rule := []string{"ip", "rule", "add", "ipproto", "tcp", "sport", "6443", "blackhole"}
 	l.on("m1", rule...)
 	out := l.provision(1, "up", "--yes")

@@ -2,23 +2,19 @@
 
 package e2e
 
-import (
-	"strings"
-	"testing"
-)
+import "strings"
 
-// TestRecover loses two of three masters for good, begins again with the data of
+// recovery loses two of three masters for good, begins again with the data of
 // the third, and grows back: with every object and its UID, with pods that never
 // stopped, and with watches that hear of what comes after.
-func TestRecover(t *testing.T) {
-	l := newLab(t, "--masters", "3")
-	l.provision(0, "up", "--yes")
+func (l *lab) recovery() {
+	t := l.t
 	l.voters("m1", "m2", "m3")
-	l.write("before")
+	l.write("lost")
 	l.apply(recoverWorkload(image(t, "probe")))
 	eventually(t, "the workload runs", func() (bool, string) {
 		out := l.kubectl("get", "daemonset", "kept", "-o", "jsonpath={.status.numberReady}")
-		return out == "3", out
+		return out == "5", out
 	})
 	pod := l.kubectl("get", "pods", "-l", "app=kept", "--field-selector", "spec.nodeName=m3", "-o", podIdentity)
 
@@ -84,11 +80,6 @@ func TestRecover(t *testing.T) {
 	l.kubectl("rollout", "status", "daemonset", "kept", "--timeout=90s")
 	l.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=30s")
 	refused("has a quorum, so nothing is to be recovered", "--from", "m3", "--yes")
-
-	l.provision(0, "down", "--yes")
-	if got := l.on("m3", "sh", "-c", "ls -d /var/lib/provision || true"); strings.Contains(got, "\n/var") {
-		t.Errorf("left after down: %s", got)
-	}
 }
 
 // podIdentity shows a pod that is the same one, and whose containers never died.

@@ -8,32 +8,29 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestRotateCertificates gives three masters and a worker new keys, and then new
-// authorities, with `provision` killed on the way, while the API takes a write every
+// certificates gives three masters and two workers new keys, and then new authorities, with `provision` killed on the way, while the API takes a write every
 // 50 ms through the worker's balancer by somebody who knows the old authority alone, as a
 // pod does that began before. New keys restart nothing. New authorities restart what the
 // plan names; pods go on, and nobody who comes with an old certificate is believed.
-func TestRotateCertificates(t *testing.T) {
-	l := newLab(t, "--masters", "3", "--workers", "1")
-	l.provision(0, "up", "--yes")
-	l.write("before")
+func (l *lab) certificates() {
+	t := l.t
+	l.write("old-keys")
 	l.apply(fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"writes","namespace":"default"}}
 ---
-{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replicas":1,"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},
+{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"signed"},"spec":{"replicas":1,"selector":{"matchLabels":{"app":"signed"}},"template":{"metadata":{"labels":{"app":"signed"}},
 "spec":{"containers":[{"name":"web","image":%q,"args":["serve"]}]}}}}
 `, image(t, "probe")))
-	l.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+	l.kubectl("rollout", "status", "deployment/signed", "--timeout=60s")
 	l.kubectl("create", "serviceaccount", "robot")
 	l.kubectl("create", "clusterrolebinding", "robot", "--clusterrole=edit", "--serviceaccount=default:robot")
 	api := l.behindBalancerAs(l.address("w1"), strings.TrimSpace(l.kubectl("create", "token", "robot")))
 	admin := l.behindBalancer(l.address("w1")) // an administrator with the kubeconfig of before
-	machines := []string{"m1", "m2", "m3", "w1"}
+	machines := []string{"m1", "m2", "m3", "w1", "w2"}
 	state := func(command string) string {
 		var said strings.Builder
 		for _, m := range machines {
@@ -113,7 +110,7 @@ func TestRotateCertificates(t *testing.T) {
 	}
 	other("new authorities", had, state(leaves))
 	other("new authorities", old, state(authorities))
-	for m, want := range map[string]string{"m1": "1 1 1", "m2": "1 1 1", "m3": "1 1 1", "w1": "1"} {
+	for m, want := range map[string]string{"m1": "1 1 1", "m2": "1 1 1", "m3": "1 1 1", "w1": "1", "w2": "1"} {
 		if got := strings.Join(strings.Fields(l.on(m, "sh", "-c", "cd /etc/provision/pki && grep -hc BEGIN *-trust.pem; ls -d next previous retired pending/* 2>/dev/null || true")), " "); got != want {
 			t.Errorf("%s trusts, and has left of the change: %s", m, got)
 		}
@@ -129,7 +126,7 @@ func TestRotateCertificates(t *testing.T) {
 	if err := admin.Get().Resource("namespaces").Do(t.Context()).Error(); err == nil || !strings.Contains(err.Error(), "Unauthorized") {
 		t.Errorf("an old certificate: %v", err)
 	}
-	for _, pod := range strings.Fields(l.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}")) {
+	for _, pod := range strings.Fields(l.kubectl("get", "pods", "-l", "app=signed", "-o", "jsonpath={.items[*].metadata.name}")) {
 		l.kubectl("logs", pod) // by the API server, from kubelet with its own new certificate
 	}
 	eventually(t, "kubectl top answers", func() (bool, string) {
@@ -137,8 +134,8 @@ func TestRotateCertificates(t *testing.T) {
 		return out.code == 0, out.all()
 	})
 	l.kept("new authorities")
-	l.kubectl("rollout", "restart", "deployment/web")
-	l.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+	l.kubectl("rollout", "restart", "deployment/signed")
+	l.kubectl("rollout", "status", "deployment/signed", "--timeout=60s")
 	if out := l.call(time.Minute, "bin/provision", "plan", l.file); out.code != 0 && !strings.Contains(out.stdout, "set sysctl kernel.panic") {
 		t.Errorf("there is more to do: %s", out.all())
 	}

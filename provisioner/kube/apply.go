@@ -131,6 +131,10 @@ func transient(err error) bool {
 		case http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError,
 			http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 			return true
+		case http.StatusUnprocessableEntity:
+			// A Service's address is allocated by a request of the server to itself, and
+			// it takes that one's failure on the way for a mistake in the object.
+			return strings.Contains(status.Message, "failed to allocate") && strings.Contains(status.Message, ` "https://`)
 		}
 		return false
 	}

@@ -118,6 +118,14 @@ func TestApplyGivesUpAtOnceOnARefusal(t *testing.T) {
 
 func TestWhatPasses(t *testing.T) {
 	for message, want := range map[string]bool{
+		`Service "s" is invalid: spec.clusterIPs: Invalid value: [""]: failed to allocate IP: Post "https://192.0.2.1:6443/apis/networking.k8s.io/v1/ipaddresses": http2: client connection lost`: true,
+		`Service "s" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: provided IP is already allocated`:                                              false,
+	} {
+		if got := transient(&StatusError{Code: 422, Message: message}); got != want {
+			t.Errorf("%s: %v", message, got)
+		}
+	}
+	for message, want := range map[string]bool{
 		"etcd is on its way": true,
 		"failed to create typed patch object (x/bad; /v1, Kind=ConfigMap): .data.a: expected string, got &value.valueUnstructured{}": false,
 		"failed to create typed patch object (x/new; a.example.org/v1, Kind=Cart): no corresponding type for a.example.org/v1":       true,
