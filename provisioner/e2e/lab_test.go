@@ -89,6 +89,7 @@ type part struct {
 func parts(t *testing.T, flags []string, all ...part) {
 	t.Helper()
 	var l *lab
+	dir := t.TempDir() // before the cleanup, which has to come before this one's
 	t.Cleanup(func() {
 		if l != nil {
 			l.in(t).down(false)
@@ -97,7 +98,7 @@ func parts(t *testing.T, flags []string, all ...part) {
 	for i, p := range all {
 		well := t.Run(p.name, func(s *testing.T) {
 			if l == nil {
-				l = &lab{t: s, dir: filepath.Join(t.TempDir(), "lab"), failed: &lastFailure{}}
+				l = &lab{t: s, dir: filepath.Join(dir, fmt.Sprint(i)), failed: &lastFailure{}}
 				l.file = filepath.Join(l.dir, "cluster.hcl")
 				l.lab(append([]string{"up"}, flags...)...)
 				l.blank = map[string]string{}
