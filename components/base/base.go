@@ -100,7 +100,7 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	d.File(sliceFile, 0o644, templates.Slice())
 	d.File(targetFile, 0o644, templates.Target())
 	// Asked of the machine, not of this draft: a run may have died after it wrote the file.
-	if _, enabled := f.Files[targetLink]; !enabled || d.Written(targetFile) {
+	if _, enabled := f.Files[targetLink]; !enabled || d.Written(targetFile) || d.Written(sliceFile) {
 		d.Add(actions.Units{Of: "base", Enable: []string{"provision.target"}, Start: []string{"provision.target"}})
 	}
 	return d.Actions()

@@ -33,6 +33,26 @@ func TestOnlySysctlsThatDiffer(t *testing.T) {
 	}
 }
 
+// TestSlice: systemd is told of a slice that changes, which no unit is started for.
+func TestSlice(t *testing.T) {
+	c := componentstest.Cluster("m1")
+	settled := components.Facts{Files: map[string]components.FileFact{}}
+	for _, action := range base.Actions(c, c.Machines[0], settled) {
+		if file, is := action.(actions.File); is {
+			settled.Files[file.Path] = components.FileFact{SHA256: components.Sum(file.Content), Mode: uint32(file.Mode)}
+		}
+	}
+	settled.Files[components.Units+"/multi-user.target.wants/provision.target"] = components.FileFact{}
+	const told = "start provision.target"
+	if got := words(base.Actions(c, c.Machines[0], settled)); strings.Contains(got, told) {
+		t.Errorf("nothing changed:\n%s", got)
+	}
+	settled.Files[components.Units+"/provision.slice"] = components.FileFact{SHA256: "another", Mode: 0o644}
+	if got := words(base.Actions(c, c.Machines[0], settled)); !strings.Contains(got, told) {
+		t.Errorf("the slice is another:\n%s", got)
+	}
+}
+
 func TestOnlyModulesThatThereAre(t *testing.T) {
 	c := componentstest.Cluster("m1")
 	f := components.Facts{Modules: map[string]bool{"br_netfilter": true, "tun": true}}
