@@ -2,7 +2,7 @@
 # The whole test, as `make test` and CI run it: style, the examples by their own tools, unit tests, the tool built
 # for every platform, the bundle, the lab tests on real machines, and the overlay on emulated ones with a kernel of
 # their own. As root on Debian or Ubuntu it installs what it needs; elsewhere the lab tests need root, and what is
-# missing is listed. TEST_SKIP_LAB=1 leaves the lab tests out, and says so.
+# missing is listed. TEST_SKIP_LAB=1 leaves the lab tests out, and TEST_MINUTES what would begin later than that; both say so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -82,21 +82,39 @@ what_failed_said() {
     lines++ < 12 { said[test] = said[test] substr($0, 1, 600) "\n" }' "$said" | tail -n 150
 }
 
-# Whole clusters share the cores of one computer, with whatever else runs on it: one or two tests of them that failed
-# are tried once more, alone, and must pass then. Both are told: what passed at the second try alone is worth a look.
+# Tests of whole clusters, the most telling first.
+order=(TestMainPath TestThreeMasters TestUpgrade TestKilled TestSecurity TestRestore TestRenewal TestTeardown TestOverlay
+  TestBrokenOff TestTwoWorkers TestKilledUpgrade TestSudoUserBehindBastion TestDualStack TestNeighbours TestFanOut)
+late=() again=()
+
 clusters() {
-  local test=(ip netns exec "$netns" go test -tags lab -count=1 -timeout "$((most - SECONDS))s" -v ./provisioner/e2e/...) failed
-  lab_tests "${test[@]}" && return
-  mapfile -t failed < <(sed -n 's/^--- FAIL: \([A-Za-z0-9]*\) .*/\1/p' "$said")
-  if [ "${#failed[@]}" = 0 ] || [ "${#failed[@]}" -gt 2 ] || [ "$SECONDS" -gt $((most - 1200)) ] || grep -q '^panic: ' "$said"; then
-    return 1
-  fi
-  step "once more: ${failed[*]}"
-  lab_tests "${test[@]}" -run "^($(IFS='|'; echo "${failed[*]}"))\$" || return 1
-  again="passed at the second try only: ${failed[*]}"
+  local test
+  go test -tags lab -c -o "$unpacked/e2e.test" ./provisioner/e2e
+  diff <(printf '%s\n' "${order[@]}" | sort) <(cd provisioner/e2e && "$unpacked/e2e.test" -test.list '^Test' | sort) ||
+    { echo "the order of tests in testenv/test.sh is not what provisioner/e2e has" >&2; return 1; }
+  for test in "${order[@]}"; do
+    if no_time; then
+      late+=("$test")
+      continue
+    fi
+    cluster "$test" && continue
+    # Their machines share the cores of one computer, with whatever else runs on it: a test that failed is run once
+    # more, two of them at the most. It is told in the end as well, since what passes at the second try only is worth a look.
+    again+=("$test")
+    if [ "${#again[@]}" -gt 2 ] || no_time; then
+      return 1
+    fi
+    step "once more: $test"
+    cluster "$test" || return 1
+  done
 }
-again=
-most=5000 # seconds from the beginning to the end of these tests
+
+cluster() {
+  (cd provisioner/e2e && lab_tests ip netns exec "$netns" "$unpacked/e2e.test" -test.run "^$1\$" -test.timeout 25m -test.v)
+}
+
+# TEST_MINUTES is for those who have a limit: what would begin later is left out then, and named in the end.
+no_time() { [ -n "${TEST_MINUTES:-}" ] && [ "$SECONDS" -gt $((TEST_MINUTES * 60)) ]; }
 
 step lab tests
 # These make namespaces of their own, and need the control groups that entering one hides.
@@ -104,10 +122,12 @@ lab_tests go test -tags lab -count=1 -p 1 -timeout 40m -v ./components/... ./pro
 lab_tests ip netns exec "$netns" go test -tags lab -count=1 -p 1 -timeout 20m -v ./testenv/... ./overlay/... ./provisioner/facts
 clusters
 
-if [ "$(uname -m)" = x86_64 ]; then
+if [ "$(uname -m)" != x86_64 ]; then
+  echo "the overlay on emulated machines was left out: they are amd64, and this is $(uname -m)" >&2
+elif no_time; then
+  late+=("the overlay on emulated machines")
+else
   step kernel WireGuard
   testenv/kernel.sh
-else
-  echo "the overlay on emulated machines was left out: they are amd64, and this is $(uname -m)" >&2
 fi
-step "done${again:+, but }$again"
+step "done${late:+; left out, since TEST_MINUTES=${TEST_MINUTES:-} were over: ${late[*]}}${again:+; passed at the second try only: ${again[*]}}"
