@@ -18,6 +18,11 @@ import (
 // TCP connection.
 func (l *lab) overlayKeys() {
 	t := l.t.(*testing.T)
+	text, err := os.ReadFile(l.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.rewrite(string(text)) // what follows has an overlay block of its own
 	c := l.connect()
 
 	t.Run("rotation", func(t *testing.T) {
