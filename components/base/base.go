@@ -100,6 +100,8 @@ func Actions(c components.Cluster, m components.MachineSpec, f components.Facts)
 	d.File(sliceFile, 0o644, templates.Slice())
 	d.File(targetFile, 0o644, templates.Target())
 	// Asked of the machine, not of this draft: a run may have died after it wrote the file.
+	// Of the slice that cannot be asked: where a run died there, it is read at the next
+	// reload or boot.
 	if _, enabled := f.Files[targetLink]; !enabled || d.Written(targetFile) || d.Written(sliceFile) {
 		d.Add(actions.Units{Of: "base", Enable: []string{"provision.target"}, Start: []string{"provision.target"}})
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 // drills keeps three masters and two workers busy, cuts a master's power, and kills
-// `provision` in the middle of a drill. PROVISION_DRILLS=all runs each drill
-// once, which takes four minutes more. Of figures it judges none.
+// `provision` in the middle of a drill. PROVISION_DRILLS=all runs each drill once, which
+// takes four minutes more. Of figures it judges none.
 func (l *lab) drills() {
 	t := l.t.(*testing.T)
 	machines := []string{"m1", "m2", "m3", "w1", "w2"}

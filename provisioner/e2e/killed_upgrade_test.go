@@ -13,9 +13,10 @@ import (
 
 // TestKilledUpgrade kills `provision` without a warning again and again in the middle of
 // one upgrade, which the last run brings to its end: every machine is of the new version,
-// takes pods, and nothing is left to do. Each run is given a little longer than the one
-// before it at the most, so that there is an end on slow machines as well.
-// PROVISION_KILLS is how many kills there are at least, over as many upgrades as that takes; PROVISION_SEED repeats a run's moments.
+// takes pods, and nothing is left to do. The time that a run has at the most grows by an
+// eighth from one to the next, so that one gets somewhere on a slow machine too.
+// PROVISION_KILLS is how many kills there are at least, over as many upgrades as that
+// takes; PROVISION_SEED repeats a run's moments.
 func TestKilledUpgrade(t *testing.T) {
 	wanted := cmp.Or(number(t, "PROVISION_KILLS"), 2)
 	seed := cmp.Or(number(t, "PROVISION_SEED"), uint64(time.Now().UnixNano()))

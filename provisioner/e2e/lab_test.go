@@ -33,7 +33,7 @@ type lab struct {
 	dir  string
 	file string
 
-	blank map[string]string // the machines' traces before the first up, in a lab of parts
+	untouched map[string]string // the machines' traces before the first up, in a lab of parts
 
 	failed *lastFailure
 }
@@ -47,16 +47,19 @@ type lastFailure struct {
 
 func newLab(t testing.TB, flags ...string) *lab {
 	t.Helper()
-	l := &lab{t: t, dir: filepath.Join(t.TempDir(), "lab"), failed: &lastFailure{}}
-	l.file = filepath.Join(l.dir, "cluster.hcl")
+	l := labIn(t, filepath.Join(t.TempDir(), "lab"))
 	t.Cleanup(func() { l.down(t.Failed()) })
 	l.lab(append([]string{"up"}, flags...)...)
 	return l
 }
 
+func labIn(t testing.TB, dir string) *lab {
+	return &lab{t: t, dir: dir, file: filepath.Join(dir, "cluster.hcl"), failed: &lastFailure{}}
+}
+
 // in is the lab for a subtest.
 func (l *lab) in(t testing.TB) *lab {
-	return &lab{t: t, dir: l.dir, file: l.file, blank: l.blank, failed: l.failed}
+	return &lab{t: t, dir: l.dir, file: l.file, untouched: l.untouched, failed: l.failed}
 }
 
 // down takes the machines away, and says before what they have to say, where something failed.
@@ -95,21 +98,20 @@ func parts(t *testing.T, flags []string, all ...part) {
 			l.in(t).down(false)
 		}
 	})
-	for i, p := range all {
+	for _, p := range all {
 		well := t.Run(p.name, func(s *testing.T) {
 			if l == nil {
-				l = &lab{t: s, dir: filepath.Join(dir, fmt.Sprint(i)), failed: &lastFailure{}}
-				l.file = filepath.Join(l.dir, "cluster.hcl")
+				l = labIn(s, filepath.Join(dir, strings.ReplaceAll(p.name, " ", "-")))
 				l.lab(append([]string{"up"}, flags...)...)
-				l.blank = map[string]string{}
+				l.untouched = map[string]string{}
 				for _, m := range l.machines() {
-					l.blank[m] = l.traces(m)
+					l.untouched[m] = l.traces(m)
 				}
 				if !p.blank {
 					l.provision(0, "up", "--yes")
 				}
 			} else if p.blank {
-				s.Fatalf("part %d wants blank machines, which only the first has", i)
+				s.Fatal("only the first part has blank machines")
 			}
 			p.run(l.in(s))
 		})

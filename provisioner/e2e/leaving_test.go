@@ -13,9 +13,10 @@ import (
 
 // leaving takes machines out of the file: a worker whose pods have a budget, a
 // master that runs, and two whose power is gone. Each time the others go on, whoever
-// answers is as blank as it was, and whoever comes back is no Node again.
+// answers is as blank as it was, and whoever comes back is no Node again. In the end all that
+// is left is taken down.
 func (l *lab) leaving() {
-	t, before := l.t.(*testing.T), l.blank
+	t, before := l.t.(*testing.T), l.untouched
 	l.apply(fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replicas":2,"selector":{"matchLabels":{"app":"web"}},
 		"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"web","image":%q,"args":["serve"]}]}}}}
 ---
@@ -83,6 +84,15 @@ func (l *lab) leaving() {
 		alone.provision(0, "down", "--yes")
 		if after := l.traces("w1"); after != before["w1"] {
 			t.Errorf("w1 is not as it was; before:\n%s\nafter:\n%s", before["w1"], after)
+		}
+	})
+	t.Run("all that is left", func(t *testing.T) {
+		l := l.in(t)
+		l.provision(0, "down", "--yes")
+		for _, name := range []string{"m1", "m3"} {
+			if after := l.traces(name); after != before[name] {
+				t.Errorf("%s is not as it was; before:\n%s\nafter:\n%s", name, before[name], after)
+			}
 		}
 	})
 }

@@ -6,7 +6,7 @@ import "testing"
 
 // TestThreeMasters tries on three masters and two workers what concerns a cluster whose
 // API must not be away: how it came to be three, its certificates, its drills, the loss of
-// two of them, and machines that leave.
+// two of them, machines that leave, and its end.
 func TestThreeMasters(t *testing.T) {
 	parts(t, []string{"--masters", "3", "--workers", "2"},
 		part{name: "masters", blank: true, run: (*lab).masters},
@@ -41,7 +41,7 @@ func TestOverlay(t *testing.T) {
 // PROVISION_KILLS is how often in each part; PROVISION_SEED repeats a run's moments.
 func TestKilled(t *testing.T) {
 	parts(t, []string{"--masters", "1", "--workers", "2"},
-		part{name: "leaving", run: (*lab).killedLeaving},
+		part{name: "down", blank: true, run: (*lab).killedDown},
 		part{name: "up", run: (*lab).killedUp},
-		part{name: "down", run: (*lab).killedDown})
+		part{name: "leaving", run: (*lab).killedLeaving})
 }
